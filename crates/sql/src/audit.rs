@@ -9,7 +9,7 @@ use chancery_domain::audit::retention::KEPT;
 use chancery_domain::audit::{
     AuditRows, AuditWrites, EventFilter, EventKind, LogHead, LoggedEvent, QueuedEvent, StoredCheckpoint,
 };
-use chancery_domain::ids::EventId;
+use chancery_domain::ids::{EventId, RequestId};
 use chancery_domain::store::{Epochs, StoreError};
 use chancery_domain::time::Timestamp;
 
@@ -35,6 +35,13 @@ const CLOSE: Sql = Sql::dialects(
     "DELETE FROM audit_intents WHERE tenant_id = $1 AND event_id IN (SELECT value FROM json_each($2)) RETURNING event_id",
     "DELETE FROM audit_intents WHERE tenant_id = $1 AND event_id IN (SELECT json_array_elements_text($2::json))
      RETURNING event_id",
+);
+
+/// Those of these intents that are noted.
+const OPEN_AMONG: Sql = Sql::dialects(
+    "SELECT event_id FROM audit_intents WHERE tenant_id = $1 AND event_id IN (SELECT value FROM json_each($2))",
+    "SELECT event_id FROM audit_intents
+     WHERE tenant_id = $1 AND event_id IN (SELECT json_array_elements_text($2::json))",
 );
 
 const LOG: Batch = batch!(
@@ -245,6 +252,23 @@ pub const EVENTS_ON: Sql = Sql::dialects(
     ),
 );
 
+// By time, not by place: whoever reads from a place on in its order reads the log to its end where little is found.
+macro_rules! outcomes_of {
+    ($requests:literal) => {
+        concat!(
+            select_logged!("audit_events", "AND e.recorded_at >= $2 AND e.recorded_at < $3 AND request_id IN ("),
+            $requests,
+            ") AND core LIKE '%\"phase\":\"outcome\"%' ORDER BY +e.idx"
+        )
+    };
+}
+
+/// The outcomes of requests, of a span of time.
+pub const OUTCOMES: Sql = Sql::dialects(
+    outcomes_of!("SELECT value FROM json_each($4)"),
+    outcomes_of!("SELECT json_array_elements_text($4::json)"),
+);
+
 /// The same of kinds that stay: in PostgreSQL they lie apart from the months.
 const KEPT_ON: Sql = Sql::dialects(
     EVENTS_ON.sqlite(),
@@ -254,16 +278,22 @@ const KEPT_ON: Sql = Sql::dialects(
     ),
 );
 
+macro_rules! head_told {
+    ($events:literal, $that:literal) => {
+        concat!(
+            select_logged!($events, "AND resource = $2 AND kind = 'log.head_noted' AND e.idx < $3 "),
+            $that,
+            "ORDER BY e.idx DESC LIMIT 1"
+        )
+    };
+}
+
 /// The last event before a place that tells of a head of a name, by an index of just those: there is one a minute of each log.
-pub(crate) const HEAD_TOLD: Sql = Sql::dialects(
-    select_logged!(
-        "audit_events",
-        "AND resource = $2 AND kind = 'log.head_noted' AND e.idx < $3 ORDER BY e.idx DESC LIMIT 1"
-    ),
-    select_logged!(
-        "audit_events_kept",
-        "AND resource = $2 AND kind = 'log.head_noted' AND e.idx < $3 ORDER BY e.idx DESC LIMIT 1"
-    ),
+pub(crate) const HEAD_TOLD: Sql = Sql::dialects(head_told!("audit_events", ""), head_told!("audit_events_kept", ""));
+/// The same with what may be a proof.
+pub(crate) const HEAD_WITH_PROOF: Sql = Sql::dialects(
+    head_told!("audit_events", "AND core LIKE '%\"proof\":%' "),
+    head_told!("audit_events_kept", "AND core LIKE '%\"proof\":%' "),
 );
 
 /// Puts events of several tenants into their queues in one transaction; all or none, once it commits.
@@ -416,6 +446,16 @@ impl<D: Driver> AuditRows for Rows<D> {
         self.all("event", REFERENCED_PLACES, bounds_of_named(filter), Row::number).await
     }
 
+    async fn outcomes(
+        &mut self,
+        (from, to): (Timestamp, Timestamp),
+        requests: &[RequestId],
+    ) -> Result<Vec<LoggedEvent>, StoreError> {
+        let tenant = self.tenant;
+        let args = [Value::time(from), Value::time(to), Value::list(requests)];
+        self.all("event", OUTCOMES, args, |row| read_logged(tenant, row)).await
+    }
+
     async fn events_on(&mut self, resource: &str, kinds: &[EventKind]) -> Result<Vec<LoggedEvent>, StoreError> {
         let tenant = self.tenant;
         let args = [resource.into(), Value::list(kinds)];
@@ -455,22 +495,22 @@ impl<D: Driver> AuditRows for Rows<D> {
             Value::text(left.boot),
             Value::time(left.before),
             Value::time(left.of_any_before),
+            Value::text(left.after.map_or_else(String::new, |id| id.to_string())),
             left.limit.into(),
         ];
         self.all(
             "intent",
             "SELECT event_id FROM audit_intents WHERE tenant_id = $1
-                AND ((node_id = $2 AND boot <> $3 AND opened_at < $4) OR opened_at < $5)
-             ORDER BY event_id LIMIT $6",
+                AND ((node_id = $2 AND boot <> $3 AND opened_at < $4) OR opened_at < $5) AND event_id > $6
+             ORDER BY event_id LIMIT $7",
             args,
             Row::parsed,
         )
         .await
     }
 
-    async fn is_intent_open(&mut self, id: EventId) -> Result<bool, StoreError> {
-        let sql = "SELECT event_id FROM audit_intents WHERE tenant_id = $1 AND event_id = $2";
-        Ok(self.one("intent", sql, [Value::text(id)], Row::text).await?.is_some())
+    async fn open_intents(&mut self, ids: &[EventId]) -> Result<Vec<EventId>, StoreError> {
+        self.all("intent", OPEN_AMONG, [Value::list(ids)], Row::parsed).await
     }
 }
 

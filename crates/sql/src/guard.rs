@@ -7,17 +7,18 @@ use chancery_domain::ids::EventId;
 use chancery_domain::store::StoreError;
 use chancery_domain::time::Timestamp;
 
-use crate::audit::{HEAD_TOLD, read_logged};
+use crate::audit::{HEAD_TOLD, HEAD_WITH_PROOF, read_logged};
 use crate::rows::swapped;
 use crate::{Driver, Row, Rows, Sql, Value};
 
 // Texts as their bytes: what somebody changed need not be text any more, and is to be told of, not to be an error.
+// Of a leaf a byte more than the longest has (16 KiB): that is enough to see that it is none, and a page of such rows fits in memory.
 const ENTRIES: Sql = Sql::dialects(
     "SELECT idx, CAST(event_id AS BLOB), recorded_at, CAST(kind AS BLOB), CAST(actor AS BLOB), CAST(resource AS BLOB),
-        outcome, CAST(request_id AS BLOB), CAST(core AS BLOB), leaf_hash
+        outcome, CAST(request_id AS BLOB), substr(CAST(core AS BLOB), 1, 16385), leaf_hash
      FROM audit_events WHERE tenant_id = $1 AND idx >= $2 ORDER BY idx LIMIT $3",
     "SELECT idx, convert_to(event_id, 'UTF8'), recorded_at, convert_to(kind, 'UTF8'), convert_to(actor, 'UTF8'),
-        convert_to(resource, 'UTF8'), outcome, convert_to(request_id, 'UTF8'), convert_to(core, 'UTF8'), leaf_hash
+        convert_to(resource, 'UTF8'), outcome, convert_to(request_id, 'UTF8'), substr(convert_to(core, 'UTF8'), 1, 16385), leaf_hash
      FROM audit_events WHERE tenant_id = $1 AND idx >= $2 ORDER BY idx LIMIT $3",
 );
 
@@ -32,10 +33,10 @@ const PERSONAL_PARTS: Sql = Sql::dialects(
 
 const QUEUED: Sql = Sql::dialects(
     "SELECT seq, CAST(event_id AS BLOB), recorded_at, CAST(kind AS BLOB), CAST(actor AS BLOB), CAST(resource AS BLOB),
-        outcome, CAST(request_id AS BLOB), CAST(core AS BLOB), sealed
+        outcome, CAST(request_id AS BLOB), substr(CAST(core AS BLOB), 1, 16385), sealed
      FROM audit_queue WHERE tenant_id = $1 ORDER BY seq LIMIT $2",
     "SELECT seq, convert_to(event_id, 'UTF8'), recorded_at, convert_to(kind, 'UTF8'), convert_to(actor, 'UTF8'),
-        convert_to(resource, 'UTF8'), outcome, convert_to(request_id, 'UTF8'), convert_to(core, 'UTF8'), sealed
+        convert_to(resource, 'UTF8'), outcome, convert_to(request_id, 'UTF8'), substr(convert_to(core, 'UTF8'), 1, 16385), sealed
      FROM audit_queue WHERE tenant_id = $1 ORDER BY seq LIMIT $2",
 );
 
@@ -162,6 +163,17 @@ impl<D: Driver> GuardRows for Rows<D> {
         .await
     }
 
+    async fn checkpoint_with(&mut self, size: u64, note: &str) -> Result<Option<StoredCheckpoint>, StoreError> {
+        self.one(
+            "checkpoint",
+            "SELECT size, note, signed_at FROM audit_checkpoints WHERE tenant_id = $1 AND size = $2 AND note = $3
+             ORDER BY signed_at LIMIT 1",
+            [Value::count(size), note.into()],
+            |row| Ok(StoredCheckpoint { size: row.number()?, note: row.text()?, signed_at: row.time()? }),
+        )
+        .await
+    }
+
     async fn scrub(&mut self) -> Result<Option<Scrub>, StoreError> {
         self.one(
             "scrub",
@@ -184,6 +196,11 @@ impl<D: Driver> GuardRows for Rows<D> {
     async fn head_told_before(&mut self, origin: &str, place: u64) -> Result<Option<LoggedEvent>, StoreError> {
         let tenant = self.tenant;
         self.one("event", HEAD_TOLD, [origin.into(), Value::count(place)], |row| read_logged(tenant, row)).await
+    }
+
+    async fn head_with_proof_before(&mut self, origin: &str, place: u64) -> Result<Option<LoggedEvent>, StoreError> {
+        let tenant = self.tenant;
+        self.one("event", HEAD_WITH_PROOF, [origin.into(), Value::count(place)], |row| read_logged(tenant, row)).await
     }
 
     async fn cosignatures(&mut self, size: u64) -> Result<Vec<Cosignature>, StoreError> {

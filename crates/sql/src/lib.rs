@@ -54,7 +54,7 @@ mod users;
 mod value;
 mod webhooks;
 
-pub use audit::{EVENTS_ON, queue_events};
+pub use audit::{EVENTS_ON, OUTCOMES, queue_events};
 pub use driver::{Driver, Transaction};
 pub use grown::Grown;
 pub use months::{month_part, month_table};

@@ -25,6 +25,21 @@ const FACTS: Sql = Sql::dialects(
      FROM audit_events WHERE tenant_id = $1 AND idx >= $2 AND idx < $3",
 );
 
+macro_rules! unfiled_rules {
+    ($events:literal) => {
+        concat!(
+            "SELECT idx FROM ",
+            $events,
+            " WHERE tenant_id = $1 AND resource IS NULL
+                AND kind IN ('audit.retention_changed', 'audit.hold_placed', 'audit.hold_lifted')
+             ORDER BY idx"
+        )
+    };
+}
+
+/// By an index of just those.
+const UNFILED_RULES: Sql = Sql::dialects(unfiled_rules!("audit_events"), unfiled_rules!("audit_events_kept"));
+
 /// What lies at some places: ids and times. By them PostgreSQL knows in which months to look for what goes.
 const PLACES: &str = "SELECT event_id, recorded_at FROM audit_events WHERE tenant_id = $1 AND idx >= $2 AND idx < $3";
 
@@ -104,6 +119,10 @@ impl<D: Driver> RetentionRows for Rows<D> {
         let sql = "SELECT name, from_at, to_at, placed_by, placed_at, event_id FROM audit_holds WHERE tenant_id = $1
             ORDER BY name";
         self.readable("hold", sql, [], read_hold).await
+    }
+
+    async fn unfiled_rules(&mut self) -> Result<Vec<u64>, StoreError> {
+        self.all("event", UNFILED_RULES, [], Row::number).await
     }
 
     async fn purges(&mut self) -> Result<Vec<Purge>, StoreError> {

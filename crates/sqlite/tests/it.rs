@@ -274,6 +274,23 @@ mod file {
         assert!(found, "{steps:?}");
     }
 
+    /// An accounting asks for them: what comes after them in the log is not read for it.
+    #[tokio::test]
+    async fn outcomes_are_found_by_their_time() {
+        let (_folder, path, _store) = on_disk().await;
+        let plan = format!("EXPLAIN QUERY PLAN {}", chancery_sql::OUTCOMES.sqlite());
+        let steps: Vec<(i64, i64, i64, String)> = sqlx::query_as(sqlx::AssertSqlSafe(plan))
+            .bind("ten")
+            .bind(0)
+            .bind(1)
+            .bind("[]")
+            .fetch_all(&mut raw(&path).await)
+            .await
+            .unwrap();
+        let by = "audit_events_recorded_at (tenant_id=? AND recorded_at>? AND recorded_at<?)";
+        assert!(steps.iter().any(|(.., step)| step.contains(by)), "{steps:?}");
+    }
+
     /// It is counted for each message that comes, and what was delivered stays for a month.
     #[tokio::test]
     async fn what_waits_to_be_delivered_is_counted_by_its_index() {

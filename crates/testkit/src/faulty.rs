@@ -32,8 +32,8 @@ use chancery_domain::identity_providers::{
 };
 use chancery_domain::ids::{
     ApiKeyId, ApprovalId, CertificateId, DatasetId, DatasetJobId, EventId, IdentityProviderId, KeyId, NodeId,
-    OneTimeId, PasskeyId, RecipientId, SessionId, SubjectId, TokenId, UserId, WebhookDeliveryId, WebhookDeviceId,
-    WebhookSecretId, WebhookSourceId, WebhookSubscriptionId,
+    OneTimeId, PasskeyId, RecipientId, RequestId, SessionId, SubjectId, TokenId, UserId, WebhookDeliveryId,
+    WebhookDeviceId, WebhookSecretId, WebhookSourceId, WebhookSubscriptionId,
 };
 use chancery_domain::ids::{BlockId, LockoutId};
 use chancery_domain::indexes::{Index, IndexRows, IndexWrites};
@@ -69,6 +69,8 @@ pub struct Faults {
     /// How many commits are left before they fail; more than anybody makes, unless told.
     commits: Countdown,
     append: AtomicBool,
+    /// How often events were appended.
+    appends: AtomicU64,
     hang: AtomicBool,
     answer: AtomicBool,
     queue: AtomicBool,
@@ -132,6 +134,11 @@ impl Faults {
         self.commits.0.store(commits, Ordering::SeqCst);
     }
 
+    /// How often [`Store::append_events`] was called so far.
+    pub fn appends(&self) -> u64 {
+        self.appends.load(Ordering::SeqCst)
+    }
+
     fn commit(&self) -> Result<(), StoreError> {
         check(&self.commit)?;
         let spent = |left: u64| if left == u64::MAX { Some(left) } else { left.checked_sub(1) };
@@ -181,6 +188,7 @@ impl<S: Store> Store for Faulty<S> {
     }
 
     async fn append_events(&self, events: &[QueuedEvent]) -> Result<Epochs, StoreError> {
+        self.faults.appends.fetch_add(1, Ordering::SeqCst);
         check(&self.faults.append)?;
         while self.faults.hang.load(Ordering::SeqCst) {
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
@@ -585,12 +593,13 @@ hand_on!(AuditRows {
     fn logged_event(id: EventId) -> Option<LoggedEvent>;
     fn logged_events(filter: &EventFilter) -> Vec<LoggedEvent>;
     fn logged_places(filter: &EventFilter) -> Vec<u64>;
+    fn outcomes(span: (Timestamp, Timestamp), requests: &[RequestId]) -> Vec<LoggedEvent>;
     fn events_on(resource: &str, kinds: &[EventKind]) -> Vec<LoggedEvent>;
     fn tile(id: TileId) -> Option<Vec<u8>>;
     fn checkpoint() -> Option<StoredCheckpoint>;
     fn log_origin() -> Option<String>;
     fn left_intents(left: &Left) -> Vec<EventId>;
-    fn is_intent_open(id: EventId) -> bool;
+    fn open_intents(ids: &[EventId]) -> Vec<EventId>;
 });
 hand_on!(WebhookRows {
     fn webhook_sources() -> Vec<WebhookSource>;
@@ -640,8 +649,10 @@ hand_on!(GuardRows {
     fn raw_checkpoints(after: (i64, i64), limit: u32) -> Vec<RawCheckpoint>;
     fn raw_checkpoints_before(before: (i64, i64), limit: u32) -> Vec<RawCheckpoint>;
     fn checkpoint_of(size: u64) -> Option<StoredCheckpoint>;
+    fn checkpoint_with(size: u64, note: &str) -> Option<StoredCheckpoint>;
     fn scrub() -> Option<Scrub>;
     fn head_told_before(origin: &str, place: u64) -> Option<LoggedEvent>;
+    fn head_with_proof_before(origin: &str, place: u64) -> Option<LoggedEvent>;
     fn cosignatures(size: u64) -> Vec<Cosignature>;
     fn newest_cosignature(witness: &str) -> Option<Cosignature>;
     fn newest_cosigned(upto: u64, quorum: u32) -> Option<u64>;
@@ -656,6 +667,7 @@ hand_on!(GuardWrites {
 hand_on!(RetentionRows {
     fn retention() -> Option<Retention>;
     fn holds() -> Vec<Hold>;
+    fn unfiled_rules() -> Vec<u64>;
     fn purges() -> Vec<Purge>;
     fn purge_places() -> Vec<u64>;
     fn unreadable_rows() -> u64;

@@ -82,7 +82,7 @@ pub(crate) struct EntryBody {
     /// The purpose of use.
     #[schema(required)]
     purpose: Option<String>,
-    /// How an opening ended: released, refused, abandoned, indeterminate; null of what an application told, or while it is not known.
+    /// How an opening ended: released, refused, broken_off, abandoned, indeterminate; null of what an application told, or while it is not known.
     #[schema(required, value_type = Option<String>)]
     ended: Option<End>,
     /// To whom: the personal text `recipient` of the event, for holders of `audit.read_sealed`.

@@ -216,6 +216,7 @@ pub(crate) async fn open_blob(
         fence.end();
         return Ok(answer(Some(opening.extent()), Body::from(held)));
     }
+    fence.gave(held.len());
     let body = piped(permit, held, |pieces| async move {
         let mut run = Run { app, fence, pieces };
         match run.open(upload, opening).await {
@@ -295,7 +296,9 @@ impl Run {
     async fn give(&mut self, piece: Vec<u8>) -> Result<(), Stopped> {
         if !piece.is_empty() {
             self.fence.stands(&self.app.instance).await?;
+            let bytes = piece.len();
             self.pieces.send(piece).await?;
+            self.fence.gave(bytes);
         }
         Ok(())
     }

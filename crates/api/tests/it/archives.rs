@@ -523,6 +523,41 @@ async fn a_row_that_fits_a_file_of_nothing_is_no_archive() {
     assert!(matches!(again, Err(ArchiveError::Damaged)), "{again:?}");
 }
 
+/// The archive with another first leaf, written as an archive is.
+fn with_another_leaf(file: &[u8]) -> Vec<u8> {
+    let (name, mut changed) = (b"log/leaves", file.to_vec());
+    let at: Vec<usize> = (46..file.len() - name.len()).filter(|at| file[*at..].starts_with(name)).collect();
+    let local = *at.iter().find(|at| file[**at - 30..].starts_with(b"PK\x03\x04")).unwrap();
+    let central = *at.iter().find(|at| file[**at - 46..].starts_with(b"PK\x01\x02")).unwrap();
+    let length: [u8; 4] = file[local - 12..local - 8].try_into().unwrap();
+    let leaves = local + name.len()..local + name.len() + usize::try_from(u32::from_le_bytes(length)).unwrap();
+    changed[leaves.start] ^= 1;
+    let bit = |crc: u32| (crc >> 1) ^ (0xEDB8_8320 & (crc & 1).wrapping_neg());
+    let crc = changed[leaves].iter().fold(!0, |crc, byte| (0..8).fold(crc ^ u32::from(*byte), |crc, _| bit(crc)));
+    for crc_at in [local - 16, central - 30] {
+        changed[crc_at..crc_at + 4].copy_from_slice(&(!crc).to_le_bytes());
+    }
+    changed
+}
+
+/// It was refused, and the log said that it was let out.
+#[tokio::test]
+async fn an_archive_whose_events_do_not_read_is_not_told_of_as_released() {
+    let (app, clinic, tenant, shelf) = with_shelf(Backend::sqlite().await).await;
+    archives::tend(&app.instance, tenant).await.unwrap();
+    let archive = app.instance.store().view(tenant).await.unwrap().archives().await.unwrap().remove(0);
+    let changed = with_another_leaf(&shelf.file(&archive.name(tenant)));
+    shelf.swap(&archive.name(tenant), Some(changed.clone()));
+    let row = Archive { digest: chancery_crypto::sha256(&changed), event: EventId::from_bytes([9; 16]), ..archive };
+    insert(&app, tenant, &row).await;
+    let refused = app.get(&clinic.auditor, &format!("/v1/audit/archives/{}", row.first)).await;
+    assert_ne!(refused.status, 200);
+    let outcomes = app.outcomes(&clinic.auditor, "audit.exported").await;
+    assert_eq!(outcomes.len(), 1);
+    let core: Value = serde_json::from_str(outcomes[0]["core"].as_str().unwrap()).unwrap();
+    assert_eq!((&core["detail"]["end"], &core["detail"]["opened"]), (&json!("refused"), &json!(0)));
+}
+
 /// The process knew then that the file is lost, and told nobody.
 #[tokio::test]
 async fn a_lost_archive_that_could_not_be_told_of_is_told_of_later() {
@@ -535,6 +570,21 @@ async fn a_lost_archive_that_could_not_be_told_of_is_told_of_later() {
     store.faults().fail_append(false);
     assert_eq!(archives::tend(&app.instance, tenant).await.unwrap(), 2, "September and October");
     assert_eq!(app.events(&clinic.auditor, "audit.archive_lost").await.len(), 1);
+}
+
+/// Four are read at a look: the others were believed for as long, and each start of a process began anew.
+#[tokio::test]
+async fn however_many_rows_nobody_noted_no_month_waits_for_them() {
+    let (app, clinic, tenant, shelf) = with_shelf(Backend::sqlite().await).await;
+    let size = app.instance.store().view(tenant).await.unwrap().log_head().await.unwrap().size;
+    for n in 0..20 {
+        let forged = Archive { event: EventId::from_bytes([n + 1; 16]), ..forged(size + 1_000 + u64::from(n)) };
+        insert(&app, tenant, &forged).await;
+    }
+    assert_eq!(archives::tend(&app.instance, tenant).await.unwrap(), 2, "September and October");
+    assert_eq!(shelf.names().len(), 2);
+    // Each that was read is told of: what nobody read holds nothing.
+    assert_eq!(app.events(&clinic.auditor, "audit.archive_lost").await.len(), 4);
 }
 
 /// It kept its month from being archived, and nobody was told until six years later.

@@ -43,6 +43,7 @@ backends! {
     the_head_that_was_told_of_last_counts,
     an_anchor_is_given_for_the_head_that_was_told_of_alone,
     a_larger_head_that_nobody_signed_stops_no_log_and_hides_none,
+    however_many_rows_are_no_heads_the_log_is_signed,
     a_head_of_the_platforms_log_that_its_key_did_not_sign_proves_no_anchor,
     a_head_that_an_earlier_build_told_of_is_told_of_again,
     a_tenant_that_is_gone_is_told_of_until_that_is_accepted,
@@ -600,8 +601,37 @@ async fn the_head_that_was_told_of_last_counts(backend: Backend) {
     assert!(report.checks.iter().any(|check| check.name == "anchor_event" && tells(&check.detail)), "{report:?}");
 }
 
+/// Whoever fills one log has the others wait for no more than a turn of it.
+#[tokio::test]
+async fn a_log_is_moved_in_turns() {
+    let app = TestApp::new().await;
+    let clinic = app.clinic("ours").await;
+    let tenant = tenant(&clinic);
+    let event = queued(&app, &clinic).await;
+    let before = sequence::sequence(&app.instance, tenant).await.unwrap().size;
+    let mut core: Value = serde_json::from_str(&event.core).unwrap();
+    let (turn, more) = (16 * 1_024, 100);
+    let mut events = Vec::new();
+    for n in 0..turn + more {
+        let mut id = event.id.to_bytes();
+        id[10..].copy_from_slice(&n.to_be_bytes()[2..]);
+        let id = EventId::from_bytes(id);
+        core["event_id"] = json!(id);
+        let core = String::from_utf8(chancery_crypto::canonical::to_vec(&core).unwrap()).unwrap();
+        events.push(QueuedEvent { id, core, sealed: None, ..event.clone() });
+    }
+    app.instance.store().append_events(&events).await.unwrap();
+    assert_eq!(sequence::turn(&app.instance, tenant).await.unwrap(), None);
+    let size = app.instance.store().view(tenant).await.unwrap().log_head().await.unwrap().size;
+    assert_eq!(size, before + turn);
+    // Its head is signed as far as it came.
+    assert_eq!(sequence::sign(&app.instance, tenant).await.unwrap().size, size);
+    let moved = sequence::turn(&app.instance, tenant).await.unwrap();
+    assert_eq!(moved.map(|head| head.size), Some(before + turn + more));
+}
+
 /// The newest event that tells of the clinic's heads, under another id and changed, as who holds the store queues it.
-async fn tell_forged(app: &TestApp, clinic: &Clinic, change: impl FnOnce(&mut QueuedEvent, &mut Value)) {
+pub(crate) async fn tell_forged(app: &TestApp, clinic: &Clinic, change: impl FnOnce(&mut QueuedEvent, &mut Value)) {
     let newest = sequence::checkpoint(&app.instance, tenant(clinic)).await.unwrap();
     let origin = SignedCheckpoint::parse(&newest.note).unwrap().checkpoint().origin.clone();
     sequence::sequence(&app.instance, TenantId::PLATFORM).await.unwrap();
@@ -639,6 +669,31 @@ async fn a_larger_head_that_nobody_signed_stops_no_log_and_hides_none(backend: B
     assert_eq!(app.get(&clinic.auditor, "/v1/audit/anchor").await.ok()["size"], newest.size);
     assert_eq!(app.instance.forked_log(), None);
     assert!(is_anchored(&app, &clinic).await);
+}
+
+/// After 1,024 of them nobody looked for one, nothing takes them away, and no head of that log was signed any more.
+async fn however_many_rows_are_no_heads_the_log_is_signed(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let clinic = app.clinic("ours").await;
+    let signed = async || sequence::checkpoint(&app.instance, tenant(&clinic)).await.unwrap();
+    let before = signed().await;
+    let mut tx = app.instance.store().begin(tenant(&clinic)).await.unwrap();
+    for at in 1..1_400 {
+        // As many above the log's end as in the place of its head.
+        let size = if at % 2 == 0 { before.size } else { before.size + 1_000 };
+        let signed_at = app.instance.now().plus_seconds(at);
+        tx.insert_checkpoint(&StoredCheckpoint { size, note: "x".to_owned(), signed_at }).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    assert_eq!(signed().await, before, "found by reading on");
+    let pins = Arc::new(Remembered::default());
+    app.instance.guard().pin_at(pins.clone());
+    assert_eq!(signed().await, before);
+    assert!(pins.pinned(tenant(&clinic)).await.unwrap().is_some());
+    assert_eq!(signed().await, before, "found by its pin");
+    append(&app, &clinic).await;
+    assert!(signed().await.size > before.size);
+    assert_eq!(app.instance.forked_log(), None);
 }
 
 /// It was taken if it could be read.

@@ -104,21 +104,21 @@ async fn what_does_not_open_is_counted_in_the_outcome(backend: Backend) {
 }
 
 /// A blob that is being opened by a caller that sends no more for now.
-struct Begun {
+pub(crate) struct Begun {
     answer: http::Response<Body>,
     sender: Sender<Bytes, std::io::Error>,
 }
 
 impl Begun {
     /// The caller goes away.
-    fn give_up(self) {
+    pub(crate) fn give_up(self) {
         drop(self.answer);
         self.sender.abort(std::io::Error::other("gone"));
     }
 }
 
 /// Begins to open a blob.
-async fn begun(app: &TestApp, caller: &Caller) -> Begun {
+pub(crate) async fn begun(app: &TestApp, caller: &Caller) -> Begun {
     let sealed = blobs::seal(app, caller, blobs::PLACE, blobs::plaintext(1_000_000)).await.body;
     let (mut sender, channel) = Channel::<Bytes, std::io::Error>::new(16);
     let path = format!("/v1/blobs/open?{}", blobs::PLACE);
@@ -197,7 +197,52 @@ async fn a_request_that_is_given_up_has_an_outcome() {
     let closed = sorted(details.iter().map(|detail| &detail["intent"]).collect());
     let told = sorted(intents.iter().map(|intent| &intent["id"]).collect());
     assert_eq!(closed, told);
-    assert!(details.iter().any(|detail| detail["end"] == "abandoned"), "{details:?}");
+    assert!(details.iter().any(|detail| detail["end"] == "broken_off"), "{details:?}");
+}
+
+/// What opened is told of as refused where what it was to be let out with did not open: nobody went away.
+#[tokio::test]
+async fn of_what_is_let_out_together_all_is_refused_or_nothing() {
+    let app = TestApp::new().await;
+    let ours = clinic(&app).await;
+    app.put(&ours.officer, "/v1/fields/visits/note", json!({"bind": "column"})).await.ok();
+    let mut items = Vec::new();
+    for (table, column) in [("patients", "ssn"), ("visits", "note")] {
+        let value = json!({"table": table, "column": column, "row": "r1", "value": "123-45-6789"});
+        let sealed = app.post(&ours.service, "/v1/seal", json!({"items": [value]})).await.ok();
+        let sealed = &sealed["items"][0]["sealed"];
+        items.push(json!({"table": table, "column": column, "row": "r1", "sealed": sealed}));
+    }
+    items[1]["sealed"] = tampered(&items[1]["sealed"]);
+    let body = json!({"reason": "visit", "items": items});
+    assert_eq!(app.post(&ours.service, "/v1/open", body).await.status, 422);
+    let outcomes = app.outcomes(&ours.auditor, "record.opened").await;
+    let mut told: Vec<Value> = outcomes.iter().map(|outcome| core(outcome)["detail"].clone()).collect();
+    told.sort_by_key(|detail| detail["table"].to_string());
+    let told: Vec<_> = told.iter().map(|detail| (&detail["end"], &detail["opened"], &detail["refused"])).collect();
+    let refused = json!("refused");
+    assert_eq!(told, [(&refused, &json!(1), &json!(0)), (&refused, &json!(0), &json!(1))]);
+}
+
+/// What went out before a stream broke off is told of, whatever of it did not open.
+#[tokio::test]
+async fn a_stream_that_breaks_off_says_how_much_of_it_went_out() {
+    let app = TestApp::new().await;
+    let ours = clinic(&app).await;
+    let mut sealed = blobs::seal(&app, &ours.service, blobs::PLACE, blobs::plaintext(1_000_000)).await.body;
+    *sealed.last_mut().unwrap() ^= 1;
+    let path = format!("/v1/blobs/open?{}", blobs::PLACE);
+    let asked = blobs::sent(&path, sealed, &[("chancery-reason", "visit")]);
+    let (status, got, broke) = blobs::broken(&app, &ours.service, asked).await;
+    assert_eq!((status, broke), (200, true));
+    assert!(got.len() > 256 * 1024);
+    app.instance.openings().settled().await;
+    let outcomes = app.outcomes(&ours.auditor, "record.opened").await;
+    assert_eq!((outcomes.len(), &outcomes[0]["outcome"]), (1, &json!(4)));
+    let detail = core(&outcomes[0])["detail"].clone();
+    assert_eq!((&detail["end"], &detail["opened"], &detail["refused"]), (&json!("broken_off"), &json!(1), &json!(0)));
+    assert_eq!(detail["bytes"], got.len());
+    assert_eq!(app.events(&ours.auditor, "record.open_failed").await.len(), 1);
 }
 
 /// Whether the log took an intent, or only did not answer: it is never left without an outcome, and none is there without it.
@@ -222,6 +267,26 @@ async fn an_outcome_is_there_if_its_intent_is() {
     assert_eq!((outcomes.len(), intents.len()), (2, 2));
     assert_eq!(core(&outcomes[1])["detail"]["end"], "abandoned");
     app.open(&ours.service, "ssn", "p1", &sealed).await.ok();
+}
+
+/// What the store refused is looked at all at once when it is back, so that who reads then need not wait for a place.
+#[tokio::test]
+async fn after_a_store_was_away_it_is_asked_once_for_what_has_ended() {
+    let (backend, faulty) = Backend::faulty().await;
+    let app = TestApp::on(backend).await;
+    let ours = clinic(&app).await;
+    let sealed = app.seal(&ours.service, "ssn", "p1", json!("123-45-6789")).await["sealed"].clone();
+    app.instance.openings().settled().await;
+    faulty.faults().fail_append(true);
+    for _ in 0..20 {
+        app.open(&ours.service, "ssn", "p1", &sealed).await.refused(503, "audit.unavailable");
+    }
+    assert_eq!(app.instance.openings().count(), 20);
+    let before = faulty.faults().appends();
+    faulty.faults().fail_append(false);
+    app.instance.openings().settled().await;
+    let appends = faulty.faults().appends() - before;
+    assert!(appends < 10, "{appends}");
 }
 
 /// An accounting has each opening once, with its end.

@@ -4,7 +4,9 @@
 use chancery_domain::{
     TenantId,
     audit::{
+        EventKind, QueuedEvent,
         guard::{self, Finding, IntegrityCheck},
+        intent::close_left,
         retention, sequence,
         sinks::{Fed, Health, SendError, Takes},
     },
@@ -13,10 +15,12 @@ use chancery_domain::{
     ids::{CertificateId, EventId},
 };
 use chancery_testkit::Raw;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     app::{Backend, Clinic, TestApp},
+    guard::{noted, tell_forged},
+    intents::begun,
     proofs::issue,
     retention::{by_two, months, plan, purge, six_years, two_months},
     sinks::{Fake, drain},
@@ -52,16 +56,23 @@ stages! {
     a_revocation_beside_the_tree_revokes_nothing,
     a_hold_that_is_gone_from_the_store_holds_by_the_log,
     a_hold_that_nobody_placed_is_told_of_and_can_be_lifted,
+    a_hundred_holds_that_nobody_placed_keep_none_out,
     a_retention_that_was_changed_in_the_store_lets_nothing_go,
     a_hold_that_an_earlier_build_placed_is_told_by_its_event,
+    a_hold_that_an_earlier_build_lifted_holds_nothing,
+    what_an_earlier_build_said_of_retention_counts_where_it_keeps_more,
     a_retention_that_an_earlier_build_said_makes_no_node_unready,
     a_row_that_nobody_can_read_stops_no_other,
     what_an_event_is_found_by_is_just_what_it_names,
     a_row_of_the_queue_that_is_no_event_holds_up_nobody,
     an_event_whose_copy_lies_behind_the_end_is_not_lost,
     a_row_where_the_next_event_is_to_lie_holds_up_nobody,
+    a_row_in_a_place_that_no_event_can_say_holds_up_nobody_and_hides_no_finding,
+    rows_that_cannot_be_put_aside_now_are_told_of_once,
     rows_behind_an_end_that_was_moved_back_are_not_touched,
     a_log_that_has_less_than_was_told_of_it_is_rolled_back,
+    what_carries_no_proof_hides_no_head_that_was_told_of,
+    rows_that_stand_for_no_intent_close_nothing_and_hide_none,
     a_changed_row_is_named_and_the_others_are_shown,
     a_personal_part_that_was_taken_away_is_told_of,
     what_was_taken_away_stops_whoever_follows_the_log_there,
@@ -388,7 +399,7 @@ impl Stage {
         found
     }
 
-    async fn disputed(&self) -> serde_json::Value {
+    async fn disputed(&self) -> Value {
         self.app.get(&self.clinic.auditor, RETENTION).await.ok()["disputed"].clone()
     }
 }
@@ -410,7 +421,8 @@ async fn a_hold_that_is_gone_from_the_store_holds_by_the_log(mut stage: Stage) {
     assert_eq!(stage.raw.run(&format!("UPDATE audit_holds SET to_at = 1 WHERE {ours}")).await.unwrap(), 1);
     assert_eq!((plan(&stage.app, &stage.clinic).await, stage.found_of_rows().await), (held.clone(), missed.to_vec()));
     assert_eq!(stage.raw.run(&format!("DELETE FROM audit_holds WHERE {ours}")).await.unwrap(), 1);
-    let lifted = format!("\"hold\":[\"suit\"],\"placed\":{},\"proof\":\"{}\"", placed["event_id"], "00".repeat(32));
+    // The proof that it was placed stays in it: that is none that it was lifted.
+    let lifted = format!("\"hold\":[\"suit\"],\"placed\":{}", placed["event_id"]);
     stage.forge("audit.hold_placed", 1, &[("\"hold\":[\"suit\"]", &lifted)], "audit.hold_lifted").await;
     assert_eq!((plan(&stage.app, &stage.clinic).await, stage.found_of_rows().await), (held, missed.to_vec()));
     assert_eq!(stage.disputed().await, json!(["hold_row"]));
@@ -442,6 +454,41 @@ async fn a_hold_that_nobody_placed_is_told_of_and_can_be_lifted(mut stage: Stage
     assert_eq!(stage.found().await, []);
 }
 
+/// The court waited, and months went by themselves, until two people had lifted each of them.
+async fn a_hundred_holds_that_nobody_placed_keep_none_out(mut stage: Stage) {
+    let place = async |stage: &Stage, name: &str| {
+        let path = format!("/v1/audit/legal-holds/{name}");
+        stage.app.put(&stage.clinic.officer, &path, json!({"reason": "x"})).await
+    };
+    let placed = place(&stage, "suit").await.created();
+    sequence::sequence(&stage.app.instance, stage.tenant).await.unwrap();
+    let id = placed["event_id"].as_str().unwrap().parse().unwrap();
+    let store = stage.app.instance.store();
+    let event = store.view(stage.tenant).await.unwrap().logged_event(id).await.unwrap().unwrap().event;
+    let (mut events, mut rows) = (Vec::new(), Vec::new());
+    for n in 1..=100 {
+        let (mut forged, mut id) = (event.clone(), [1; 16]);
+        id[15] = n;
+        let id = EventId::from_bytes(id);
+        let mut core: serde_json::Value = serde_json::from_str(&event.core).unwrap();
+        (core["event_id"], core["detail"]["hold"]) = (json!(id), json!([format!("none-{n}")]));
+        (forged.id, forged.sealed) = (id, None);
+        forged.core = String::from_utf8(chancery_crypto::canonical::to_vec(&core).unwrap()).unwrap();
+        events.push(forged);
+        rows.push(format!("('{}', 'none-{n}', 'system', 1, '{id}')", stage.clinic.id));
+    }
+    store.append_events(&events).await.unwrap();
+    sequence::sequence(&stage.app.instance, stage.tenant).await.unwrap();
+    let rows =
+        format!("INSERT INTO audit_holds (tenant_id, name, placed_by, placed_at, event_id) VALUES {}", rows.join(", "));
+    assert_eq!(stage.raw.run(&rows).await.unwrap(), 100);
+    for n in 1..100 {
+        place(&stage, &format!("court-{n}")).await.created();
+    }
+    // Of our own there are a hundred now.
+    place(&stage, "court-100").await.refused(422, "request.invalid");
+}
+
 async fn a_retention_that_was_changed_in_the_store_lets_nothing_go(mut stage: Stage) {
     two_months(&stage.app, &stage.clinic).await;
     stage.app.put(&stage.clinic.officer, RETENTION, json!({"months": 120})).await.ok();
@@ -465,22 +512,41 @@ async fn a_retention_that_was_changed_in_the_store_lets_nothing_go(mut stage: St
     assert_eq!(asked.status, 202, "{}", asked.text());
 }
 
-/// Builds before proofs filed the event under no log, so every hold of theirs counted as a row that nobody placed.
+impl Stage {
+    /// Has the log tell something as an earlier build did: of no log, and without a proof. Gives the event's id and its place. A hold
+    /// must have been placed, whose event is changed.
+    async fn earlier(&self, id: u8, kind: &str, detail: Value) -> (EventId, u64) {
+        let (store, new) = (self.app.instance.store(), EventId::from_bytes([id; 16]));
+        let placed = self.app.events(&self.clinic.auditor, "audit.hold_placed").await.remove(0);
+        let id = placed["id"].as_str().unwrap().parse().unwrap();
+        let mut event = store.view(self.tenant).await.unwrap().logged_event(id).await.unwrap().unwrap().event;
+        let mut core: Value = serde_json::from_str(&event.core).unwrap();
+        core.as_object_mut().unwrap().remove("resource");
+        (core["event_id"], core["type"], core["detail"]) = (json!(new), json!(kind), detail);
+        (event.id, event.kind, event.resource, event.sealed) = (new, kind.to_owned(), None, None);
+        event.core = String::from_utf8(chancery_crypto::canonical::to_vec(&core).unwrap()).unwrap();
+        store.append_events(&[event]).await.unwrap();
+        sequence::sequence(&self.app.instance, self.tenant).await.unwrap();
+        let logged = store.view(self.tenant).await.unwrap().logged_event(new).await.unwrap().unwrap();
+        (new, logged.index)
+    }
+
+    /// The names of the holds that count.
+    async fn holds(&self) -> Vec<String> {
+        let stands = self.app.get(&self.clinic.officer, RETENTION).await.ok();
+        let names = stands["holds"].as_array().unwrap().iter().map(|hold| hold["name"].as_str().unwrap().to_owned());
+        names.collect()
+    }
+}
+
+/// Builds before proofs filed the event under no log, so every hold of theirs counted as a row that nobody placed; and nobody saw that
+/// such a row was gone.
 async fn a_hold_that_an_earlier_build_placed_is_told_by_its_event(mut stage: Stage) {
     two_months(&stage.app, &stage.clinic).await;
     let suit = "/v1/audit/legal-holds/suit";
-    let placed = stage.app.put(&stage.clinic.officer, suit, json!({"reason": "x"})).await.created();
+    stage.app.put(&stage.clinic.officer, suit, json!({"reason": "x"})).await.created();
     sequence::sequence(&stage.app.instance, stage.tenant).await.unwrap();
-    let (store, new) = (stage.app.instance.store(), EventId::from_bytes([1; 16]));
-    let id = placed["event_id"].as_str().unwrap().parse().unwrap();
-    let mut event = store.view(stage.tenant).await.unwrap().logged_event(id).await.unwrap().unwrap().event;
-    let mut core: serde_json::Value = serde_json::from_str(&event.core).unwrap();
-    core.as_object_mut().unwrap().remove("resource");
-    (core["event_id"], core["detail"]["hold"]) = (json!(new), json!(["older"]));
-    (event.id, event.resource, event.sealed) = (new, None, None);
-    event.core = String::from_utf8(chancery_crypto::canonical::to_vec(&core).unwrap()).unwrap();
-    store.append_events(&[event]).await.unwrap();
-    sequence::sequence(&stage.app.instance, stage.tenant).await.unwrap();
+    let (new, at) = stage.earlier(1, "audit.hold_placed", json!({"hold": ["older"]})).await;
     let row = format!(
         "INSERT INTO audit_holds (tenant_id, name, placed_by, placed_at, event_id) VALUES ('{}', 'older', 'system', 1, '{new}')",
         stage.clinic.id
@@ -488,19 +554,82 @@ async fn a_hold_that_an_earlier_build_placed_is_told_by_its_event(mut stage: Sta
     assert_eq!(stage.raw.run(&row).await.unwrap(), 1);
     assert_eq!((stage.found_of_rows().await, stage.disputed().await), (Vec::new(), json!(null)));
 
-    // Its row may not say something else, nor come back once it was lifted.
+    // Its row may not say something else, nor be gone.
     let bounds = |to| format!("UPDATE audit_holds SET to_at = {to} WHERE name = 'older'");
-    let odd = [Finding { check: IntegrityCheck::HoldRow, at: 0 }];
+    let odd = |at| [Finding { check: IntegrityCheck::HoldRow, at }];
     assert_eq!(stage.raw.run(&bounds("1")).await.unwrap(), 1);
-    assert_eq!(stage.found_of_rows().await, odd);
-    assert_eq!(stage.raw.run(&bounds("NULL")).await.unwrap(), 1);
+    assert_eq!(stage.found_of_rows().await, odd(at));
+    assert_eq!(stage.raw.run("DELETE FROM audit_holds WHERE name = 'older'").await.unwrap(), 1);
+    assert_eq!((stage.found_of_rows().await, stage.holds().await), (odd(at).to_vec(), names(&["older", "suit"])));
+    // Nor come back once it was lifted.
     let lift = "/v1/audit/legal-holds/older/lift";
     by_two(&stage.app, &stage.clinic, "POST", lift, &json!({"reason": "settled"})).await.ok();
-    assert_eq!(stage.found_of_rows().await, []);
+    assert_eq!((stage.found_of_rows().await, stage.holds().await), (Vec::new(), names(&["suit"])));
     // What is queued says nothing yet.
     sequence::sequence(&stage.app.instance, stage.tenant).await.unwrap();
     assert_eq!(stage.raw.run(&row).await.unwrap(), 1);
-    assert_eq!(stage.found_of_rows().await, odd);
+    assert_eq!(stage.found_of_rows().await, odd(0));
+}
+
+fn names(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+/// Lifting carried no proof then; what says so once there are proofs lifts nothing.
+async fn a_hold_that_an_earlier_build_lifted_holds_nothing(stage: Stage) {
+    two_months(&stage.app, &stage.clinic).await;
+    let (app, officer) = (&stage.app, &stage.clinic.officer);
+    app.put(officer, "/v1/audit/legal-holds/suit", json!({"reason": "x"})).await.created();
+    sequence::sequence(&app.instance, stage.tenant).await.unwrap();
+    let (lifted, _) = stage.earlier(1, "audit.hold_placed", json!({"hold": ["one"]})).await;
+    let (stands, _) = stage.earlier(2, "audit.hold_placed", json!({"hold": ["other"]})).await;
+    stage.earlier(3, "audit.hold_lifted", json!({"hold": ["one"], "placed": lifted})).await;
+    assert_eq!(stage.holds().await, names(&["other", "suit"]));
+    app.put(officer, RETENTION, json!({"months": 84})).await.ok();
+    stage.earlier(4, "audit.hold_lifted", json!({"hold": ["other"], "placed": stands})).await;
+    stage.earlier(5, "audit.hold_placed", json!({"hold": ["late"]})).await;
+    assert_eq!(stage.holds().await, names(&["other", "suit"]));
+}
+
+/// One statement had a log kept for less, and one officer who followed the warning signed that.
+async fn what_an_earlier_build_said_of_retention_counts_where_it_keeps_more(mut stage: Stage) {
+    two_months(&stage.app, &stage.clinic).await;
+    stage.app.put(&stage.clinic.officer, "/v1/audit/legal-holds/suit", json!({"reason": "x"})).await.created();
+    sequence::sequence(&stage.app.instance, stage.tenant).await.unwrap();
+    let said = |months: u32| json!({"archive_first": "no", "automatic": "yes", "months": months, "months_before": 72});
+    let (_, at) = stage.earlier(1, "audit.retention_changed", said(120)).await;
+    let row = format!(
+        "INSERT INTO audit_retention (tenant_id, months, automatic, changed_at, archive_first)
+         VALUES ('{}', 120, (1 = 1), 1, (1 = 0))",
+        stage.clinic.id
+    );
+    assert_eq!(stage.raw.run(&row).await.unwrap(), 1);
+    let stands = async |stage: &Stage| {
+        let stands = stage.app.get(&stage.clinic.officer, RETENTION).await.ok();
+        (
+            stands["months"].clone(),
+            stands["automatic"].clone(),
+            stands["unconfirmed"].clone(),
+            stands["disputed"].clone(),
+        )
+    };
+    let by_log = (json!(120), json!(false), json!(true), json!(null));
+    assert_eq!(stands(&stage).await, by_log, "nothing goes by itself by what carries no proof");
+    assert_eq!(stage.found_of_rows().await, []);
+
+    let less = format!("UPDATE audit_retention SET months = 72 WHERE tenant_id = '{}'", stage.clinic.id);
+    assert_eq!(stage.raw.run(&less).await.unwrap(), 1);
+    assert_eq!(stage.found_of_rows().await, [Finding { check: IntegrityCheck::RetentionRow, at }]);
+    assert_eq!(stands(&stage).await, (json!(120), json!(false), json!(null), json!(["retention_row"])));
+    // An event that agrees, which anybody could have queued, lets nothing go.
+    stage.earlier(2, "audit.retention_changed", said(72)).await;
+    assert_eq!(stands(&stage).await, by_log);
+    let asked = stage.app.put(&stage.clinic.officer, RETENTION, json!({"months": 72})).await;
+    assert_eq!(asked.status, 202, "{}", asked.text());
+    let confirmed = json!({"months": 120, "automatic": false, "archive_first": false});
+    stage.app.put(&stage.clinic.officer, RETENTION, confirmed).await.ok();
+    assert_eq!(stands(&stage).await, (json!(120), json!(false), json!(null), json!(null)));
+    assert_eq!(stage.found_of_rows().await, []);
 }
 
 /// Every node was unready after its first whole look, until officers said it again.
@@ -639,13 +768,18 @@ impl Stage {
     /// Puts a copy of an event of the log so far behind its end.
     async fn forge_behind_end(&mut self, far: u64) {
         let size = self.app.instance.store().view(self.tenant).await.unwrap().log_head().await.unwrap().size;
+        self.forge_at(size + far, u8::try_from(far).unwrap() + 1).await;
+    }
+
+    /// Puts a copy of the last event of the log into a place, under another id.
+    async fn forge_at(&mut self, place: u64, id: u8) {
+        let size = self.app.instance.store().view(self.tenant).await.unwrap().log_head().await.unwrap().size;
         let forged = format!(
             "INSERT INTO audit_events
                 (tenant_id, idx, event_id, recorded_at, kind, actor, resource, outcome, request_id, core, leaf_hash)
-             SELECT tenant_id, {}, '{}', recorded_at, kind, actor, resource, outcome, request_id, core, leaf_hash
+             SELECT tenant_id, {place}, '{}', recorded_at, kind, actor, resource, outcome, request_id, core, leaf_hash
              FROM audit_events WHERE tenant_id = '{}' AND idx = {}",
-            size + far,
-            EventId::from_bytes([u8::try_from(far).unwrap() + 1; 16]),
+            EventId::from_bytes([id; 16]),
             self.clinic.id,
             size - 1
         );
@@ -679,6 +813,67 @@ async fn a_row_where_the_next_event_is_to_lie_holds_up_nobody(mut stage: Stage) 
     assert!(crate::metrics::scrape(app).await.contains(failed));
 }
 
+impl Stage {
+    /// How often the platform's log tells of something found in the clinic's.
+    async fn told_of_findings(&self) -> usize {
+        let store = self.app.instance.store();
+        sequence::sequence(&self.app.instance, TenantId::PLATFORM).await.unwrap();
+        let mut platform = store.view(TenantId::PLATFORM).await.unwrap();
+        platform.events_on(&self.clinic.id, &[EventKind::IntegrityFailed]).await.unwrap().len()
+    }
+}
+
+/// Nothing came into that log any more, the platform's told of it four times a second, and no look at the log ended.
+async fn a_row_in_a_place_that_no_event_can_say_holds_up_nobody_and_hides_no_finding(mut stage: Stage) {
+    let visit = json!({"type": "app.visit"});
+    stage.app.post(&stage.clinic.service, "/v1/audit/events", visit.clone()).await.created();
+    sequence::checkpoint(&stage.app.instance, stage.tenant).await.unwrap();
+    let places = [1 << 53, u64::try_from(i64::MAX).unwrap()];
+    for (id, place) in (1..).zip(places) {
+        stage.forge_at(place, id).await;
+    }
+    let head = format!(
+        "INSERT INTO audit_checkpoints (tenant_id, size, note, signed_at) VALUES ('{}', {}, 'x', 1)",
+        stage.clinic.id, places[0]
+    );
+    assert_eq!(stage.raw.run(&head).await.unwrap(), 1);
+    let step = guard::step(&stage.app.instance, stage.tenant, 1_000_000).await.unwrap();
+    let found = |check| Finding { check, at: places[0] };
+    let all = [IntegrityCheck::EntryBeyondHead, IntegrityCheck::CheckpointForm].map(found);
+    assert!(step.ended && step.found == all, "{step:?}");
+    assert_eq!(stage.told_of_findings().await, 2);
+
+    stage.app.post(&stage.clinic.service, "/v1/audit/events", visit).await.created();
+    sequence::checkpoint(&stage.app.instance, stage.tenant).await.unwrap();
+    let (app, auditor) = (&stage.app, &stage.clinic.auditor);
+    assert_eq!(app.events(auditor, "app.visit").await.len(), 2);
+    assert_eq!(app.events(auditor, "log.event_quarantined").await.len(), 2);
+    assert_eq!(stage.told_of_findings().await, 3);
+    assert_eq!(stage.raw.texts("SELECT told_by FROM audit_quarantine").await.len(), 2);
+}
+
+/// Whoever tries again tells it again, and that log is never purged.
+async fn rows_that_cannot_be_put_aside_now_are_told_of_once(mut stage: Stage) {
+    let visit = json!({"type": "app.visit"});
+    stage.app.post(&stage.clinic.service, "/v1/audit/events", visit.clone()).await.created();
+    sequence::checkpoint(&stage.app.instance, stage.tenant).await.unwrap();
+    stage.forge_behind_end(0).await;
+    stage.app.post(&stage.clinic.service, "/v1/audit/events", visit).await.created();
+    stage.raw.run("ALTER TABLE audit_quarantine RENAME TO elsewhere").await.unwrap();
+    for _ in 0..3 {
+        assert!(sequence::sequence(&stage.app.instance, stage.tenant).await.is_err());
+    }
+    assert_eq!(stage.told_of_findings().await, 1);
+    stage.raw.run("ALTER TABLE elsewhere RENAME TO audit_quarantine").await.unwrap();
+    sequence::sequence(&stage.app.instance, stage.tenant).await.unwrap();
+    assert_eq!(stage.told_of_findings().await, 1);
+    // Another row in such a place is told of anew.
+    stage.forge_behind_end(1).await;
+    stage.app.post(&stage.clinic.service, "/v1/audit/events", json!({"type": "app.later"})).await.created();
+    sequence::sequence(&stage.app.instance, stage.tenant).await.unwrap();
+    assert_eq!(stage.told_of_findings().await, 2);
+}
+
 /// They are events of the log, whatever its row says.
 async fn rows_behind_an_end_that_was_moved_back_are_not_touched(mut stage: Stage) {
     stage.app.post(&stage.clinic.service, "/v1/audit/events", json!({"type": "app.visit"})).await.created();
@@ -693,7 +888,27 @@ async fn rows_behind_an_end_that_was_moved_back_are_not_touched(mut stage: Stage
 }
 
 /// One tenant's rows alone were put back, so the platform's log tells of more than there is.
-async fn a_log_that_has_less_than_was_told_of_it_is_rolled_back(mut stage: Stage) {
+async fn a_log_that_has_less_than_was_told_of_it_is_rolled_back(stage: Stage) {
+    put_back(stage, async |_| ()).await;
+}
+
+/// After 64 of them nobody looked for one with a proof: the shorter log was signed, and told of.
+async fn what_carries_no_proof_hides_no_head_that_was_told_of(stage: Stage) {
+    let forged = async |stage: &Stage| {
+        for _ in 0..70 {
+            let proof = |_: &mut QueuedEvent, core: &mut Value| core["detail"]["proof"] = json!("00");
+            tell_forged(&stage.app, &stage.clinic, proof).await;
+        }
+        for _ in 0..70 {
+            let old = |_: &mut QueuedEvent, core: &mut Value| core["detail"]["proof"] = Value::Null;
+            tell_forged(&stage.app, &stage.clinic, old).await;
+        }
+    };
+    put_back(stage, forged).await;
+}
+
+/// Puts the clinic's rows back to where they were some events ago, after something was done.
+async fn put_back(mut stage: Stage, meanwhile: impl AsyncFnOnce(&Stage)) {
     let visit = async |stage: &Stage| {
         stage.app.post(&stage.clinic.service, "/v1/audit/events", json!({"type": "app.visit"})).await.created();
     };
@@ -707,7 +922,8 @@ async fn a_log_that_has_less_than_was_told_of_it_is_rolled_back(mut stage: Stage
     for _ in 0..5 {
         visit(&stage).await;
     }
-    crate::guard::noted(&stage.app, &stage.clinic).await;
+    noted(&stage.app, &stage.clinic).await;
+    meanwhile(&stage).await;
     for table in ["audit_events", "audit_checkpoints", "audit_tiles", "audit_logs"] {
         stage.raw.tear_down(table).await;
     }
@@ -723,6 +939,34 @@ async fn a_log_that_has_less_than_was_told_of_it_is_rolled_back(mut stage: Stage
     let refused = guard::note_head(&stage.app.instance, stage.tenant).await;
     assert!(matches!(refused, Err(sequence::SequenceError::RolledBack(_))), "{refused:?}");
     assert_eq!(stage.app.instance.forked_log(), Some(stage.tenant));
+}
+
+/// Each look was at the first 512 rows alone; and of any event that one named, Chancery made an outcome.
+async fn rows_that_stand_for_no_intent_close_nothing_and_hide_none(mut stage: Stage) {
+    let Stage { app, clinic, .. } = &stage;
+    app.register_fields(clinic).await;
+    app.post(&clinic.service, "/v1/audit/events", json!({"type": "app.visit"})).await.created();
+    let open = begun(app, &clinic.service).await;
+    sequence::sequence(&app.instance, stage.tenant).await.unwrap();
+    let visit = app.events(&clinic.auditor, "app.visit").await[0]["id"].as_str().unwrap().to_owned();
+    // One that may still come is left.
+    let young = EventId::make(app.instance.now(), app.instance.random()).unwrap().to_string();
+    let none = (0..600_u128).map(|n| EventId::from_bytes(n.to_be_bytes()).to_string());
+    let row = |event: String| format!("('{}', '{event}', 'n', 'b', 0)", clinic.id);
+    let rows: Vec<String> = none.chain([visit, young.clone()]).map(row).collect();
+    let insert = "INSERT INTO audit_intents (tenant_id, event_id, node_id, boot, opened_at) VALUES ";
+    assert_eq!(stage.raw.run(&format!("{insert}{}", rows.join(", "))).await.unwrap(), 602);
+
+    let app = &stage.app;
+    app.clock.advance_seconds(3_700);
+    assert_eq!(close_left(&app.instance, stage.tenant).await.unwrap(), 1);
+    assert_eq!(close_left(&app.instance, stage.tenant).await.unwrap(), 0);
+    open.give_up();
+    let (ended, others) =
+        (app.outcomes(&stage.clinic.auditor, "record.opened"), app.outcomes(&stage.clinic.auditor, "app.visit"));
+    assert_eq!((ended.await.len(), others.await.len()), (1, 0));
+    let ours = format!("SELECT event_id FROM audit_intents WHERE tenant_id = '{}'", stage.clinic.id);
+    assert_eq!(stage.raw.texts(&ours).await, [Some(young)]);
 }
 
 /// Each of them stopped its log for ever, or would have lain in it so that no head could be signed.
@@ -802,7 +1046,7 @@ async fn a_changed_row_is_named_and_the_others_are_shown(mut stage: Stage) {
     let (app, auditor) = (&stage.app, &stage.clinic.auditor);
     let year = "from=2026-01-01T00:00:00Z&to=2026-12-31T00:00:00Z&type=app.visit";
     let found = app.get(auditor, &format!("/v1/audit/events?{year}")).await.ok();
-    let places = |page: &serde_json::Value| {
+    let places = |page: &Value| {
         let items = page["items"].as_array().unwrap().iter();
         items.map(|event| event["index"].as_u64().unwrap()).collect::<Vec<u64>>()
     };

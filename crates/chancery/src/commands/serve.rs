@@ -1,12 +1,13 @@
 //! Runs the server.
 
-use std::{process::ExitCode, sync::Arc};
+use std::{fs::File, process::ExitCode, sync::Arc};
 
 use anyhow::{Context as _, Result, bail};
 use chancery_api::Metrics;
 use chancery_datasets::Tables;
 use chancery_domain::{
     Instance, blocks,
+    ids::NodeId,
     instance::{Deployment, Environment, Ports, Settings},
     keyring::root,
     limits,
@@ -107,6 +108,8 @@ pub struct Server {
     /// The configuration it runs with.
     pub config: Config,
     providers: Providers,
+    /// Keeps other processes from this node's id; `None` if it has none of its folder's.
+    _node_held: Option<File>,
 }
 
 impl Server {
@@ -128,7 +131,9 @@ impl Server {
         metrics.watch_log(telemetry::removed);
         let timed = Stores { store: metrics.timed(Arc::clone(&stores.store)), ..stores.clone() };
         let settings = Settings { legacy: wiring::legacy(&config)?, ..wiring::settings(&config) };
-        let (instance, shared) = open(&config, &timed, &providers, settings).await?;
+        let new_node = pins::is_new_node(&config);
+        let (node, node_held) = wiring::held_node_id(&config)?;
+        let (instance, shared) = open(&config, &timed, &providers, settings, node, new_node).await?;
         blocks::load(&instance).await.context("the store does not give the blocked addresses")?;
         instance.feed_sinks(sinks::open(&config, &instance, &timed).await?);
         instance.keep_archives_at(archives::open(&config).await?);
@@ -164,7 +169,18 @@ impl Server {
         let jobs = Jobs::start(&instance, &timed, &metrics, &config, sender, shared);
         tracing::info!(address = %metrics_at.address(), "Metrics are at http://{}/metrics", metrics_at.address());
         tracing::info!(address = %api.address(), environment = config.environment.as_str(), "Ready");
-        Ok(Self { api, redirect, followers, metrics: metrics_at, gateway, jobs, stores: timed, config, providers })
+        Ok(Self {
+            api,
+            redirect,
+            followers,
+            metrics: metrics_at,
+            gateway,
+            jobs,
+            stores: timed,
+            config,
+            providers,
+            _node_held: node_held,
+        })
     }
 
     /// Where the API answers.
@@ -185,7 +201,8 @@ impl Server {
     pub async fn beside(&self, change: impl FnOnce(&mut Settings)) -> Result<Running> {
         let mut settings = wiring::settings(&self.config);
         change(&mut settings);
-        let (instance, _) = open(&self.config, &self.stores, &self.providers, settings).await?;
+        let node = wiring::node_id(&self.config)?;
+        let (instance, _) = open(&self.config, &self.stores, &self.providers, settings, node, false).await?;
         let router = chancery_api::router(instance, Metrics::new(), layers(&self.config));
         server::listen(Door::api(std::net::SocketAddr::from(([127, 0, 0, 1], 0))), router).await
     }
@@ -238,12 +255,13 @@ async fn open(
     stores: &Stores,
     providers: &Providers,
     settings: Settings,
+    node: NodeId,
+    new_node: bool,
 ) -> Result<(Arc<Instance>, Option<Arc<Shared>>)> {
     let tables = Arc::new(Tables::new(Arc::new(UrlFolder(config.datasets_folder.clone()))));
     let documents = Arc::new(IssuerDocuments::new(&config.issuers)?);
     let ports = Ports { tables, documents, ..stores.ports(providers) };
-    let new_node = pins::is_new_node(config);
-    let instance = Instance::open(ports, settings, wiring::node_id(config)?).await?;
+    let instance = Instance::open(ports, settings, node).await?;
     instance.keep_copies_at(wiring::destinations(config)?);
     wiring::guard(config, &instance, new_node).await?;
     instance.enroll_devices_with(wiring::devices(config)?);

@@ -9,7 +9,10 @@ use std::{
 use chancery_api::Metrics;
 use chancery_domain::{
     Instance, TenantId,
-    audit::{self, guard, intent, sequence::SequenceError},
+    audit::{
+        guard, intent,
+        sequence::{self, SequenceError},
+    },
 };
 use tokio::sync::watch;
 
@@ -30,14 +33,14 @@ pub(super) struct Sequencer {
     sizes: HashMap<TenantId, u64>,
     /// Logs that grew and whose head is not signed, since when.
     unsigned: HashMap<TenantId, Instant>,
-    /// Whose queue could not be moved; tried again at the next tick.
-    failed: BTreeSet<TenantId>,
+    /// Whose queue was not moved to its end; gone on with at the next tick.
+    left: BTreeSet<TenantId>,
 }
 
 impl Sequencer {
     pub(super) fn new(instance: Arc<Instance>, stores: Stores, metrics: Arc<Metrics>) -> Self {
-        let (sizes, unsigned, failed) = (HashMap::new(), HashMap::new(), BTreeSet::new());
-        Self { instance, stores, metrics, sizes, unsigned, failed }
+        let (sizes, unsigned, left) = (HashMap::new(), HashMap::new(), BTreeSet::new());
+        Self { instance, stores, metrics, sizes, unsigned, left }
     }
 
     pub(super) async fn run(mut self, stopped: watch::Receiver<bool>) {
@@ -58,7 +61,7 @@ impl Sequencer {
 
     /// Those that grew, and those that were to and did not.
     async fn grow(&mut self) {
-        let mut tenants = std::mem::take(&mut self.failed);
+        let mut tenants = std::mem::take(&mut self.left);
         tenants.extend(self.stores.store.take_grown());
         for tenant in tenants {
             self.sequence(tenant).await;
@@ -121,27 +124,34 @@ impl Sequencer {
             Err(error) => {
                 // A forked log does not mend itself: looked at again when it is to grow, and at every sweep.
                 if !matches!(error, SequenceError::Forked(_) | SequenceError::RolledBack(_)) {
-                    self.failed.insert(tenant);
+                    self.left.insert(tenant);
                 }
                 tell(tenant, "move events into", &error);
             }
         }
     }
 
-    /// Moves what is queued; the log's size before, as far as we know it, and after.
-    async fn grown(&self, tenant: TenantId) -> Result<(u64, u64), SequenceError> {
+    /// Moves what is queued, as much as one turn takes; the log's size before, as far as we know it, and after.
+    async fn grown(&mut self, tenant: TenantId) -> Result<(u64, u64), SequenceError> {
         let before = match self.sizes.get(&tenant) {
             Some(size) => *size,
             None => self.stores.store.view(tenant).await?.log_head().await?.size,
         };
-        Ok((before, audit::sequence(&self.instance, tenant).await?.size))
+        let after = match sequence::turn(&self.instance, tenant).await? {
+            Some(head) => head,
+            None => {
+                self.left.insert(tenant);
+                self.stores.store.fresh_view(tenant).await?.log_head().await?
+            }
+        };
+        Ok((before, after.size))
     }
 
     async fn sign(&mut self, after: Duration) {
         let due: Vec<TenantId> =
             self.unsigned.iter().filter(|(_, since)| since.elapsed() >= after).map(|(tenant, _)| *tenant).collect();
         for tenant in due {
-            match audit::sequence::checkpoint(&self.instance, tenant).await {
+            match sequence::sign(&self.instance, tenant).await {
                 Ok(_) => {
                     self.unsigned.remove(&tenant);
                 }

@@ -1,6 +1,6 @@
 //! From a configuration to the domain's ports.
 
-use std::sync::Arc;
+use std::{fs::File, io, path::Path, sync::Arc};
 
 use anyhow::{Context as _, Result};
 use chancery_crypto::{Secret, random::SystemRandom};
@@ -281,6 +281,36 @@ pub fn node_id(config: &Config) -> Result<NodeId> {
     }
 }
 
+/// The id of a node that serves, and what holds it: as long as it is kept, no other process of the same folder has this id. Such a one is a
+/// node of its own; as an earlier start of this node it would take what this one has open for left behind, and close it.
+///
+/// # Errors
+///
+/// As [`node_id`].
+pub fn held_node_id(config: &Config) -> Result<(NodeId, Option<File>)> {
+    let id = node_id(config)?;
+    let path = config.data_dir.join("node-id");
+    match held(&path) {
+        Ok(held) => Ok((id, Some(held))),
+        Err(error) => {
+            let (path, own) = (path.display(), passing_node_id()?);
+            tracing::warn!(
+                code = "node_id_held",
+                "`{path}` is another process's, or cannot be locked ({error}); this one is `{own}` until it ends. Give each server a folder of \
+                 its own (`data_dir`)"
+            );
+            Ok((own, None))
+        }
+    }
+}
+
+/// The file, locked until it is dropped.
+fn held(path: &Path) -> io::Result<File> {
+    let file = File::open(path)?;
+    file.try_lock()?;
+    Ok(file)
+}
+
 #[cfg(test)]
 mod tests {
     use chancery_domain::{instance::Environment, limits::LimitSettings};
@@ -300,5 +330,16 @@ mod tests {
             let shown = |settings| format!("{:?}", Settings { limits: LimitSettings::default(), ..settings });
             assert_eq!(shown(own), shown(server));
         }
+    }
+
+    #[test]
+    fn one_process_at_a_time_has_the_id_of_a_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("node-id");
+        std::fs::write(&path, "x").unwrap();
+        let first = held(&path).unwrap();
+        assert_eq!(held(&path).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        drop(first);
+        held(&path).unwrap();
     }
 }

@@ -4,19 +4,26 @@
 //! application alone knows, and appends as `app.disclosure…` with a reference to the person.
 
 use super::{
-    DamagedLog, EventFilter, EventKind, LoggedEvent, damage,
+    DamagedLog, EventFilter, EventKind, LoggedEvent,
     intent::{End, Phase, end_among, phase_of},
     query::{self, EventView, Named, ReadAuditError},
     retention::Purge,
 };
-use crate::{Instance, access::Call, ids::TenantId, time::Timestamp};
+use crate::{
+    Instance,
+    access::Call,
+    ids::{RequestId, TenantId},
+    store::StoreError,
+    time::Timestamp,
+};
 
 /// What the types of disclosures that applications append begin with.
 pub const DISCLOSURE: &str = "app.disclosure";
 /// For how many days back an accounting goes if nothing is said: six years (164.528(a)(1)).
 const DAYS: i64 = 6 * 366;
-/// For how long after an opening its outcome is looked for, in seconds; a node that died for good has it closed by others in an hour.
-const LOOKED_FOR: i64 = 2 * 24 * 60 * 60;
+/// For how long after an opening its outcome is looked for, in seconds: first where nearly all are, then for as long as others may take
+/// to close what a node left that died for good.
+const LOOKED_FOR: [i64; 2] = [10 * 60, 2 * 24 * 60 * 60];
 
 codes! {
     /// Whether a disclosure belongs into an accounting.
@@ -123,21 +130,37 @@ async fn ends(
     events: &[LoggedEvent],
     outcomes: &[LoggedEvent],
 ) -> Result<Vec<Option<End>>, ReadAuditError> {
-    let mut ends = Vec::with_capacity(events.len());
-    for event in events {
-        let mut end = end_among(&event.event, outcomes);
-        if end.is_none() && phase(event) == Phase::Intent {
-            let mut filter = EventFilter::after(Some(event.index), query::MAX_PAGE);
-            filter.from = event.event.recorded_at;
-            filter.to = event.event.recorded_at.plus_seconds(LOOKED_FOR);
-            filter.kind = Some(event.event.kind.clone());
-            filter.request = Some(event.event.request);
-            let mut view = instance.store().fresh_view(tenant).await?;
-            end = end_among(&event.event, &damage::whole::<ReadAuditError>(&mut *view, tenant, &filter).await?);
+    let mut ends: Vec<Option<End>> = events.iter().map(|event| end_among(&event.event, outcomes)).collect();
+    for seconds in LOOKED_FOR {
+        let open = events.iter().zip(&ends).filter(|(event, end)| end.is_none() && phase(event) == Phase::Intent);
+        let open: Vec<(Timestamp, RequestId)> =
+            open.map(|(event, _)| (event.event.recorded_at, event.event.request)).collect();
+        if open.is_empty() {
+            break;
         }
-        ends.push(end);
+        let (mut view, mut found) = (instance.store().fresh_view(tenant).await?, Vec::new());
+        for (span, requests) in spans(open, seconds) {
+            match view.outcomes(span, &requests).await {
+                Err(StoreError::Damaged(_)) => return Err(DamagedLog { log: tenant, at: None }.into()),
+                outcomes => found.extend(outcomes?),
+            }
+        }
+        for (event, end) in events.iter().zip(&mut ends).filter(|(_, end)| end.is_none()) {
+            *end = end_among(&event.event, &found);
+        }
     }
     Ok(ends)
+}
+
+/// When to look for what comes within so many seconds after these moments, and for which requests: no moment twice.
+fn spans(mut open: Vec<(Timestamp, RequestId)>, seconds: i64) -> Vec<((Timestamp, Timestamp), Vec<RequestId>)> {
+    open.sort_unstable();
+    let meet = |one: &(Timestamp, RequestId), next: &(Timestamp, RequestId)| next.0 <= one.0.plus_seconds(seconds);
+    let spans = open.chunk_by(meet).filter_map(|near| {
+        let span = (near.first()?.0, near.last()?.0.plus_seconds(seconds));
+        Some((span, near.iter().map(|(_, request)| *request).collect()))
+    });
+    spans.collect()
 }
 
 fn phase(logged: &LoggedEvent) -> Phase {
@@ -153,6 +176,15 @@ fn standing(logged: &LoggedEvent) -> (Standing, Option<String>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_moment_is_looked_at_twice_for_the_outcomes_of_a_page() {
+        let open = |seconds: i64, n: u8| (Timestamp::from_seconds(seconds), RequestId::from_bytes([n; 16]));
+        let spans = spans(vec![open(500, 3), open(0, 1), open(90, 2)], 100);
+        let requests = |ns: &[u8]| ns.iter().map(|n| RequestId::from_bytes([*n; 16])).collect::<Vec<_>>();
+        let at = Timestamp::from_seconds;
+        assert_eq!(spans, [((at(0), at(190)), requests(&[1, 2])), ((at(500), at(600)), requests(&[3]))]);
+    }
 
     #[test]
     fn what_care_and_the_person_ask_for_is_exempt_and_all_else_counts() {

@@ -29,6 +29,11 @@ pub(crate) async fn each(view: &mut dyn View, filter: &EventFilter) -> Result<Fo
         found => return Ok(found?.into_iter().map(Ok).collect()),
     }
     let places = view.logged_places(filter).await?;
+    at(view, places).await
+}
+
+/// What lies at these places, each by itself.
+pub(crate) async fn at(view: &mut dyn View, places: Vec<u64>) -> Result<Found, StoreError> {
     let mut found = Vec::with_capacity(places.len());
     for place in places {
         found.push(match view.logged_events(&EventFilter::after(place.checked_sub(1), 1)).await {

@@ -13,11 +13,13 @@ pub(super) type Name = Cow<'static, str>;
 
 /// More names than these are counted, not listed: a leaf stays short.
 const MAX_NAMES: usize = 100;
+/// The largest number that a leaf can say (RFC 8785 writes numbers as doubles).
+const MAX_COUNT: u64 = (1 << 53) - 1;
 
 /// A value that may stand in the leaf. There is no variant for free text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Detail {
-    /// A number.
+    /// A number. Of a larger one than a leaf can say, which somebody wrote into the store, that is told.
     Count(u64),
     /// A code of a closed list.
     Code(&'static str),
@@ -34,7 +36,7 @@ pub enum Detail {
 impl Detail {
     pub(crate) fn to_json(&self) -> Value {
         match self {
-            Self::Count(count) => json!(count),
+            Self::Count(count) => json!(count.min(&MAX_COUNT)),
             Self::Code(code) => json!(code),
             Self::Id(id) => json!(id),
             Self::Names(names) if names.len() > MAX_NAMES => json!({"count": names.len()}),

@@ -6,6 +6,7 @@
 //! intent in the commit of its event, and forgets it in that of its outcome; what is left is closed by [`close_left`].
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -17,11 +18,11 @@ use chancery_crypto::{canonical, random::Random};
 use serde_json::{Map, Value, json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use super::{Appender, LoggedEvent, Outcome, QueuedEvent, counters::Counters};
+use super::{Appender, LoggedEvent, Outcome, QueuedEvent, counters::Counters, guard::is_in_tree};
 use crate::{
     ids::{EventId, NodeId, TenantId, Ulid},
     instance::{Failure, Instance, Node},
-    store::{Store, StoreError},
+    store::{Store, StoreError, View},
     time::{Clock, Timestamp},
 };
 
@@ -42,8 +43,10 @@ codes! {
     pub enum End {
         /// What was opened was let out.
         Released = "released",
-        /// Something did not open, and nothing was let out.
+        /// Something did not open, of this or of what was to be let out with it, and nothing was let out.
         Refused = "refused",
+        /// A stream of which something was let out did not come to its end.
+        BrokenOff = "broken_off",
         /// It did not come to its end: the caller went away, the keys changed, or something beneath failed.
         Abandoned = "abandoned",
         /// Nobody knows: its process ended before it did.
@@ -63,6 +66,8 @@ const AGAIN: Duration = Duration::from_secs(1);
 const CLOSED_AFTER: i64 = 60 * 60;
 /// So long after its intent an outcome is written without a look whether another node closed it.
 const NOT_CLOSED_WITHIN: i64 = CLOSED_AFTER / 2;
+/// So long after it was made an event that is neither queued nor logged is nowhere, in seconds.
+const LOST_AFTER: i64 = 24 * 60 * 60;
 /// How many intents are closed at once.
 const MAX_CLOSED: u32 = 512;
 
@@ -77,6 +82,8 @@ pub struct Left {
     pub before: Timestamp,
     /// and those of any node from before this one.
     pub of_any_before: Timestamp,
+    /// Behind this one; from the first if nothing is said.
+    pub after: Option<EventId>,
     /// At most so many.
     pub limit: u32,
 }
@@ -143,13 +150,15 @@ struct Went {
     opened: Option<u64>,
     /// How many were not.
     refused: Option<u64>,
+    /// How many bytes were let out of a stream that broke off.
+    bytes: Option<u64>,
 }
 
 impl Went {
     fn outcome(self) -> Outcome {
         match self.end {
             End::Released if self.refused.unwrap_or(0) == 0 => Outcome::Success,
-            End::Released | End::Abandoned => Outcome::MinorFailure,
+            End::Released | End::BrokenOff | End::Abandoned => Outcome::MinorFailure,
             End::Refused => Outcome::SeriousFailure,
             End::Indeterminate => Outcome::MajorFailure,
         }
@@ -166,6 +175,10 @@ pub(crate) struct Opening {
     released: AtomicBool,
     opened: AtomicU64,
     refused: AtomicU64,
+    /// Bytes of a stream that were let out.
+    gave: AtomicU64,
+    /// Whether something did not open of this, or of what is let out together with it or not at all.
+    any_refused: Arc<AtomicBool>,
 }
 
 impl Opening {
@@ -178,12 +191,21 @@ impl Opening {
     pub(crate) fn count(&self, opened: usize, refused: usize) {
         self.opened.fetch_add(u64::try_from(opened).unwrap_or(u64::MAX), Ordering::Relaxed);
         self.refused.fetch_add(u64::try_from(refused).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.any_refused.fetch_or(refused > 0, Ordering::Release);
     }
 
-    /// A stream, which counts as opened from its header on, broke off: what came of it is not its value.
+    /// So much of a stream is let out.
+    pub(crate) fn gave(&self, bytes: usize) {
+        self.gave.fetch_add(u64::try_from(bytes).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// Something of a stream, which counts as opened from its header on, did not open. If nothing of it was let out, none of it was.
     pub(crate) fn broke_off(&self) {
-        self.opened.store(0, Ordering::Relaxed);
-        self.refused.store(1, Ordering::Relaxed);
+        if self.gave.load(Ordering::Relaxed) == 0 {
+            self.opened.store(0, Ordering::Relaxed);
+            self.refused.store(1, Ordering::Relaxed);
+            self.any_refused.store(true, Ordering::Release);
+        }
     }
 
     /// What was opened is let out.
@@ -192,13 +214,15 @@ impl Opening {
     }
 
     fn went(&self) -> Went {
-        let (opened, refused) = (self.opened.load(Ordering::Relaxed), self.refused.load(Ordering::Relaxed));
-        let end = match (self.released.load(Ordering::Acquire), refused) {
-            (true, _) => End::Released,
-            (false, 0) => End::Abandoned,
-            (false, _) => End::Refused,
+        let [opened, refused, gave] = [&self.opened, &self.refused, &self.gave].map(|n| n.load(Ordering::Relaxed));
+        let end = match (self.released.load(Ordering::Acquire), gave, self.any_refused.load(Ordering::Acquire)) {
+            (true, ..) => End::Released,
+            (false, 1.., _) => End::BrokenOff,
+            (false, 0, true) => End::Refused,
+            (false, 0, false) => End::Abandoned,
         };
-        Went { end, opened: Some(opened), refused: Some(refused) }
+        let bytes = (end == End::BrokenOff).then_some(gave);
+        Went { end, opened: Some(opened), refused: Some(refused), bytes }
     }
 }
 
@@ -270,8 +294,14 @@ impl Openings {
         }
     }
 
-    /// One more of these places is taken. Made before its intent is written: a caller that goes away meanwhile leaves it behind.
-    pub(super) fn open(&self, places: &mut OwnedSemaphorePermit, intent: QueuedEvent) -> Result<Arc<Opening>, Failure> {
+    /// One more of these places is taken. Made before its intent is written: a caller that goes away meanwhile leaves it behind. What is let
+    /// out together shares whether any of it was refused.
+    pub(super) fn open(
+        &self,
+        places: &mut OwnedSemaphorePermit,
+        intent: QueuedEvent,
+        any_refused: &Arc<AtomicBool>,
+    ) -> Result<Arc<Opening>, Failure> {
         let place = places.split(1).ok_or(Failure::Internal("an intent without a place"))?;
         Ok(Arc::new(Opening {
             rest: Some((intent, place)),
@@ -280,6 +310,8 @@ impl Openings {
             released: AtomicBool::new(false),
             opened: AtomicU64::new(0),
             refused: AtomicU64::new(0),
+            gave: AtomicU64::new(0),
+            any_refused: Arc::clone(any_refused),
         }))
     }
 }
@@ -288,12 +320,8 @@ impl Writing {
     async fn write_all(self, mut receiver: mpsc::UnboundedReceiver<Ended>) {
         let mut batch = Vec::new();
         while receiver.recv_many(&mut batch, MAX_BATCH).await > 0 {
-            let mut outcomes = Vec::with_capacity(batch.len());
-            for ended in &batch {
-                if self.is_open(ended).await {
-                    outcomes.extend(self.outcome(ended));
-                }
-            }
+            self.keep_open(&mut batch).await;
+            let outcomes: Vec<QueuedEvent> = batch.iter().filter_map(|ended| self.outcome(ended)).collect();
             // The store writes none twice: it forgets the intent in the same commit.
             while !outcomes.is_empty() && self.appender.append(outcomes.clone()).await.is_err() {
                 // Why, the commit has told.
@@ -303,19 +331,33 @@ impl Writing {
         }
     }
 
-    /// Whether the intent is there and has no outcome yet. That is plain, unless its commit was not waited for, or another node may
-    /// have closed it; then the store says.
-    async fn is_open(&self, ended: &Ended) -> bool {
-        let recent = ended.intent.recorded_at.plus_seconds(NOT_CLOSED_WITHIN) > self.clock.now();
-        if ended.durable && recent {
-            return true;
+    /// Keeps those whose intent is there and has no outcome yet; the places of the others are free at once. That is plain, unless a
+    /// commit was not waited for, or another node may have closed it; then the store says, once for all of a tenant.
+    async fn keep_open(&self, batch: &mut Vec<Ended>) {
+        let recent = self.clock.now().plus_seconds(-NOT_CLOSED_WITHIN);
+        let is_plain = |ended: &Ended| ended.durable && ended.intent.recorded_at > recent;
+        let mut asked: BTreeMap<TenantId, Vec<EventId>> = BTreeMap::new();
+        for ended in batch.iter().filter(|ended| !is_plain(ended)) {
+            asked.entry(ended.intent.tenant).or_default().push(ended.intent.id);
         }
+        if asked.is_empty() {
+            return;
+        }
+        // An intent that waits for its commit is before this.
+        while self.appender.append(Vec::new()).await.is_err() {
+            tokio::time::sleep(AGAIN).await;
+        }
+        let mut open = BTreeSet::new();
+        for (tenant, ids) in asked {
+            open.extend(self.open_among(tenant, &ids).await);
+        }
+        batch.retain(|ended| is_plain(ended) || open.contains(&ended.intent.id));
+    }
+
+    async fn open_among(&self, tenant: TenantId, ids: &[EventId]) -> Vec<EventId> {
         loop {
-            // An intent that waits for its commit is before this.
-            let passed = self.appender.append(Vec::new()).await;
-            if passed.is_ok()
-                && let Ok(mut view) = self.store.fresh_view(ended.intent.tenant).await
-                && let Ok(open) = view.is_intent_open(ended.intent.id).await
+            if let Ok(mut view) = self.store.fresh_view(tenant).await
+                && let Ok(open) = view.open_intents(ids).await
             {
                 return open;
             }
@@ -356,7 +398,7 @@ fn outcome_of(
     let mut detail = Map::new();
     detail.insert("end".into(), went.end.as_str().into());
     detail.insert("intent".into(), intent.id.to_string().into());
-    for (name, count) in [("opened", went.opened), ("refused", went.refused)] {
+    for (name, count) in [("opened", went.opened), ("refused", went.refused), ("bytes", went.bytes)] {
         detail.extend(count.map(|count| (name.to_owned(), Value::from(count))));
     }
     // One request may open values of several tables.
@@ -375,39 +417,93 @@ fn outcome_of(
     Ok(QueuedEvent { id, recorded_at: now, outcome, core: core.ok_or(broken)?, sealed: None, ..intent.clone() })
 }
 
+/// What a row of an intent without an outcome stands for: whoever writes the store can put any there.
+enum Noted {
+    /// An intent of the log.
+    Intent(QueuedEvent),
+    /// Nothing.
+    Nothing,
+    /// It is not in the log yet; or somebody changed it, of which the scrubber tells.
+    Unknown,
+}
+
+impl Noted {
+    /// The row that names this event; what is queued was recorded at this moment or later.
+    async fn of(view: &mut dyn View, id: EventId, queued: Timestamp) -> Result<Self, StoreError> {
+        let logged = match view.logged_event(id).await {
+            Err(StoreError::Damaged(_)) => return Ok(Self::Unknown),
+            logged => logged?,
+        };
+        let Some(logged) = logged else {
+            let is_lost = id.made_at().plus_seconds(LOST_AFTER) < queued;
+            return Ok(if is_lost { Self::Nothing } else { Self::Unknown });
+        };
+        if !is_in_tree(view, &logged).await? {
+            return Ok(Self::Unknown);
+        }
+        Ok(match mark(&logged.event) {
+            Some(Mark::Opens { .. }) => Self::Intent(logged.event),
+            Some(Mark::Closes(_)) | None => Self::Nothing,
+        })
+    }
+}
+
 /// Closes what earlier starts of this node left open in a tenant's log, and what any node did for an hour: nobody knows how it
-/// ended. Each is closed once, whoever else tries. An intent that is not in the log yet waits for the next time.
+/// ended. Each is closed once, whoever else tries. An intent that is not in the log yet waits for the next time; rows that stand for
+/// nothing go.
 ///
 /// # Errors
 ///
-/// [`Failure`]; then nothing was closed.
+/// [`Failure`]; then some may be left.
 pub async fn close_left(instance: &Instance, tenant: TenantId) -> Result<usize, Failure> {
     let (now, node) = (instance.now(), instance.node());
-    let left = Left {
+    let mut left = Left {
         node: node.id,
         boot: node.boot,
         before: node.boot.made_at(),
         of_any_before: now.plus_seconds(-CLOSED_AFTER),
+        after: None,
         limit: MAX_CLOSED,
     };
-    let mut view = instance.store().fresh_view(tenant).await?;
-    let mut intents = Vec::new();
-    for id in view.left_intents(&left).await? {
-        match view.logged_event(id).await {
-            Ok(Some(logged)) => intents.push(logged.event),
-            // Not moved yet; or somebody changed it, of which the scrubber tells.
-            Ok(None) | Err(StoreError::Damaged(_)) => {}
-            Err(error) => return Err(error.into()),
+    let mut closed = 0;
+    loop {
+        let mut view = instance.store().fresh_view(tenant).await?;
+        let ids = view.left_intents(&left).await?;
+        let Some(last) = ids.last().copied() else { return Ok(closed) };
+        left.after = Some(last);
+        let oldest = view.raw_queue(1).await?.first().map(|row| Timestamp::from_micros(row.event.recorded_at));
+        let queued = oldest.map_or(now, |oldest| oldest.min(now));
+        let (mut intents, mut nothing) = (Vec::new(), Vec::new());
+        for id in ids {
+            match Noted::of(&mut *view, id, queued).await? {
+                Noted::Intent(intent) => intents.push(intent),
+                Noted::Nothing => nothing.push(id),
+                Noted::Unknown => {}
+            }
         }
+        drop(view);
+        closed += close(instance, tenant, &intents, &nothing).await?;
     }
-    drop(view);
-    if intents.is_empty() {
+}
+
+/// Closes intents of which nobody knows how they ended, and takes away rows that stand for nothing; gives how many had an outcome made.
+async fn close(
+    instance: &Instance,
+    tenant: TenantId,
+    intents: &[QueuedEvent],
+    nothing: &[EventId],
+) -> Result<usize, Failure> {
+    if intents.is_empty() && nothing.is_empty() {
         return Ok(0);
     }
-    let went = Went { end: End::Indeterminate, opened: None, refused: None };
+    let (now, node) = (instance.now(), instance.node());
+    let went = Went { end: End::Indeterminate, opened: None, refused: None, bytes: None };
     let mut tx = instance.store().begin(tenant).await?;
+    for id in nothing {
+        tx.close_intent(*id).await?;
+    }
     let mut tickets = Vec::with_capacity(intents.len());
-    for intent in &intents {
+    for intent in intents {
         if tx.close_intent(intent.id).await? {
             let ticket = instance.counters.draw(tenant);
             let outcome = outcome_of(intent, went, node, ticket.number, now, instance.random())?;
@@ -419,6 +515,10 @@ pub async fn close_left(instance: &Instance, tenant: TenantId) -> Result<usize, 
     // From here on nobody knows for sure that they were not written: their numbers are not used again.
     tickets.into_iter().for_each(super::counters::Ticket::spend);
     tx.commit().await?;
+    if !nothing.is_empty() {
+        let rows = nothing.len();
+        tracing::warn!(%tenant, rows, "Took away {rows} row(s) of `audit_intents` that stand for no intent of the log");
+    }
     Ok(closed)
 }
 
@@ -468,7 +568,7 @@ mod tests {
             "sealed": {"reason": "c0"}, "type": "record.opened", "v": 1
         }));
         let now = intent.recorded_at.plus_seconds(1);
-        let went = Went { end: End::Refused, opened: Some(2), refused: Some(1) };
+        let went = Went { end: End::Refused, opened: Some(2), refused: Some(1), bytes: None };
         let outcome = outcome_of(&intent, went, node(), 9, now, &SystemRandom).unwrap();
         let core: Value = serde_json::from_str(&outcome.core).unwrap();
         let before: Value = serde_json::from_str(&intent.core).unwrap();
@@ -493,9 +593,11 @@ mod tests {
             (End::Released, 1, Outcome::MinorFailure),
             (End::Abandoned, 0, Outcome::MinorFailure),
             (End::Refused, 1, Outcome::SeriousFailure),
+            (End::BrokenOff, 0, Outcome::MinorFailure),
             (End::Indeterminate, 0, Outcome::MajorFailure),
         ] {
-            assert_eq!(Went { end, opened: Some(0), refused: Some(refused) }.outcome(), outcome, "{end}");
+            let went = Went { end, opened: Some(0), refused: Some(refused), bytes: None };
+            assert_eq!(went.outcome(), outcome, "{end}");
         }
     }
 }

@@ -197,6 +197,13 @@ pub trait AuditRows {
     async fn logged_events(&mut self, filter: &EventFilter) -> Result<Vec<LoggedEvent>, StoreError>;
     /// Where the events lie that [`Self::logged_events`] finds, whatever is stored of them.
     async fn logged_places(&mut self, filter: &EventFilter) -> Result<Vec<u64>, StoreError>;
+    /// The outcomes among the events of these requests that were recorded at or after one moment and before another, by index,
+    /// ascending; they have no personal part. [`StoreError::Damaged`] if one of them is not what was logged.
+    async fn outcomes(
+        &mut self,
+        span: (Timestamp, Timestamp),
+        requests: &[RequestId],
+    ) -> Result<Vec<LoggedEvent>, StoreError>;
     /// The events of these kinds that were done to this resource, by index, ascending. For the few that a key has: without the
     /// kinds, whoever may append events of their own could name it in any number of them.
     async fn events_on(&mut self, resource: &str, kinds: &[EventKind]) -> Result<Vec<LoggedEvent>, StoreError>;
@@ -208,8 +215,8 @@ pub trait AuditRows {
     async fn log_origin(&mut self) -> Result<Option<String>, StoreError>;
     /// The intents that have no outcome and lost their process, oldest first.
     async fn left_intents(&mut self, left: &Left) -> Result<Vec<EventId>, StoreError>;
-    /// Whether this intent is noted and has no outcome.
-    async fn is_intent_open(&mut self, id: EventId) -> Result<bool, StoreError>;
+    /// Those of these intents that are noted and have no outcome.
+    async fn open_intents(&mut self, ids: &[EventId]) -> Result<Vec<EventId>, StoreError>;
 }
 
 /// Grows the log. Nothing changes it; what goes when its time is over goes by [`retention::RetentionWrites`].

@@ -196,10 +196,10 @@ pub(crate) async fn append_as(
     }
     let stamped = stamp_all(instance, actor, tenant, events).await?;
     let mut receipts = Vec::with_capacity(covered.len());
-    let mut openings = Vec::with_capacity(covered.len());
+    let (mut openings, any_refused) = (Vec::with_capacity(covered.len()), Arc::default());
     for (at, table, values, glass) in covered {
         let intent = stamped.get(at).ok_or(Failure::Internal("an intent without an event"))?;
-        let opening = instance.openings().open(&mut places, intent.clone())?;
+        let opening = instance.openings().open(&mut places, intent.clone(), &any_refused)?;
         let request = Some(actor.request().id);
         openings.push(Arc::clone(&opening));
         receipts.push(AuditReceipt { tenant, request, table, values, glass, opening: Some(opening) });

@@ -24,10 +24,14 @@ use crate::{
 
 /// How many events one transaction moves at most.
 const BATCH: u32 = 1_024;
-/// So many heads are read at once; mostly the first one is the newest.
+/// So many heads are read at first; mostly the first one is the newest.
 const HEADS: u32 = 4;
-/// So many rows that are no heads are passed over.
-const PASSED_OVER: u32 = 1_024;
+/// So many are read at once after those.
+const MORE_HEADS: u32 = 256;
+/// So many rows that are no heads are passed over before the pin is asked.
+const PASSED_OVER: usize = 1_024;
+/// So many batches of one log are moved at a turn.
+const TURN: u32 = 16;
 /// How often a lost race against another node is tried again.
 const RACES: u32 = 8;
 
@@ -57,15 +61,29 @@ impl<E: Into<Failure>> From<E> for SequenceError {
 
 /// Moves all queued events of a tenant into its log, in queue order; gives the new head.
 ///
+/// # Errors
+///
+/// As [`turn`].
+pub async fn sequence(instance: &Instance, tenant: TenantId) -> Result<LogHead, SequenceError> {
+    loop {
+        if let Some(head) = turn(instance, tenant).await? {
+            return Ok(head);
+        }
+    }
+}
+
+/// Moves queued events of a tenant into its log, in queue order, as many as one turn takes: whoever sees to many logs has none wait for
+/// another. Gives the new head; `None` while more may be queued.
+///
 /// Two sequencers at once give an error in one of them, never a fork: the head moves by compare-and-swap.
 ///
 /// # Errors
 ///
 /// [`SequenceError`]; what was not moved stays queued.
-pub async fn sequence(instance: &Instance, tenant: TenantId) -> Result<LogHead, SequenceError> {
-    let sequenced = try_sequence(instance, tenant).await;
-    remember_fork(instance, tenant, &sequenced);
-    sequenced
+pub async fn turn(instance: &Instance, tenant: TenantId) -> Result<Option<LogHead>, SequenceError> {
+    let moved = try_turn(instance, tenant).await;
+    remember_fork(instance, tenant, &moved);
+    moved
 }
 
 /// Readiness fails while a log is known not to match its root ([`Instance::forked_log`]).
@@ -75,17 +93,18 @@ pub(super) fn remember_fork<T>(instance: &Instance, tenant: TenantId, outcome: &
     }
 }
 
-async fn try_sequence(instance: &Instance, tenant: TenantId) -> Result<LogHead, SequenceError> {
-    let mut races = 0;
-    loop {
+async fn try_turn(instance: &Instance, tenant: TenantId) -> Result<Option<LogHead>, SequenceError> {
+    let (mut batches, mut races) = (0, 0);
+    while batches < TURN {
         match move_batch(instance, tenant).await {
-            Ok(Some(head)) => return Ok(head),
-            Ok(None) => {}
+            Ok(None) => batches += 1,
+            Ok(head) => return Ok(head),
             Err(SequenceError::Failed(Failure::Store(StoreError::Changed(_)))) if races < RACES => races += 1,
             Err(SequenceError::Failed(Failure::Store(StoreError::Changed(_)))) => return Err(SequenceError::Busy),
             Err(error) => return Err(error),
         }
     }
+    Ok(None)
 }
 
 /// Moves one batch; gives the head when nothing is left.
@@ -179,7 +198,17 @@ pub(super) async fn caught_up(instance: &Instance, tenant: TenantId, size: u64) 
 ///
 /// [`SequenceError`].
 pub async fn checkpoint(instance: &Instance, tenant: TenantId) -> Result<StoredCheckpoint, SequenceError> {
-    let signed = try_checkpoint(instance, tenant).await;
+    sequence(instance, tenant).await?;
+    sign(instance, tenant).await
+}
+
+/// As [`checkpoint`], of the log as it stands: nothing is moved into it before.
+///
+/// # Errors
+///
+/// [`SequenceError`].
+pub async fn sign(instance: &Instance, tenant: TenantId) -> Result<StoredCheckpoint, SequenceError> {
+    let signed = try_sign(instance, tenant).await;
     remember_fork(instance, tenant, &signed);
     if signed.is_ok() {
         // Its tiles gave its root, and it only grew since the head before: whatever it was, it is whole again.
@@ -188,15 +217,14 @@ pub async fn checkpoint(instance: &Instance, tenant: TenantId) -> Result<StoredC
     signed
 }
 
-async fn try_checkpoint(instance: &Instance, tenant: TenantId) -> Result<StoredCheckpoint, SequenceError> {
-    sequence(instance, tenant).await?;
+async fn try_sign(instance: &Instance, tenant: TenantId) -> Result<StoredCheckpoint, SequenceError> {
     let lease = instance.lease(tenant).await?;
     let pinned = guard::pinned(instance, tenant).await?;
     let mut view = instance.store().fresh_view(tenant).await?;
     let head = view.log_head().await?;
     let epochs = guard::Epochs::told(&mut *view).await?.ok_or(Failure::Internal("log without an origin"))?;
     let keys = declared(&mut *view, &lease.keyring, Managed::Log).await?;
-    let (newest, signed) = newest_signed(&mut *view, tenant, &epochs, &keys).await?.unzip();
+    let (newest, signed) = newest_signed(instance, &mut *view, tenant, &epochs, &keys).await?.unzip();
     check_growth(&mut *view, tenant, head, signed.as_ref()).await?;
     guard::rehash(&mut *view, tenant, signed.as_ref().map_or(0, |signed| signed.size), head.size).await?;
     if let Some(pin) = &pinned
@@ -234,42 +262,51 @@ async fn try_checkpoint(instance: &Instance, tenant: TenantId) -> Result<StoredC
 ///
 /// [`SequenceError`].
 pub(super) async fn newest_head(
+    instance: &Instance,
     view: &mut dyn View,
     tenant: TenantId,
     ring: &Keyring,
 ) -> Result<Option<StoredCheckpoint>, SequenceError> {
     let Some(epochs) = guard::Epochs::told(view).await? else { return Ok(None) };
     let keys = declared(view, ring, Managed::Log).await?;
-    Ok(newest_signed(view, tenant, &epochs, &keys).await?.map(|(newest, _)| newest))
+    Ok(newest_signed(instance, view, tenant, &epochs, &keys).await?.map(|(newest, _)| newest))
 }
 
 /// The newest head that the log's key of its time signed. A row that is none, whatever size it is filed under, is passed over: it
-/// cannot be taken away, and the scrubber tells of it.
+/// cannot be taken away, and the scrubber tells of it. Among many of them the pinned one counts, and only without one all are read.
 ///
 /// # Errors
 ///
-/// [`SequenceError::Forked`] if there are rows, and none of the last is a head.
+/// [`SequenceError::Forked`] if there are rows, and none of them is a head.
 async fn newest_signed(
+    instance: &Instance,
     view: &mut dyn View,
     tenant: TenantId,
     epochs: &guard::Epochs,
     keys: &[DeclaredKey],
 ) -> Result<Option<(StoredCheckpoint, Checkpoint)>, SequenceError> {
-    let (mut before, mut looked_at) = ((i64::MAX, i64::MAX), 0);
-    while looked_at < PASSED_OVER {
-        let page = view.raw_checkpoints_before(before, HEADS).await?;
+    let signed = |stored: StoredCheckpoint| {
+        let head = signed_head(&stored, epochs, keys)?;
+        Some((stored, head))
+    };
+    let (mut before, mut passed, mut limit) = ((i64::MAX, i64::MAX), 0, HEADS);
+    loop {
+        let page = view.raw_checkpoints_before(before, limit).await?;
         let Some(last) = page.last() else { break };
-        before = (last.size, last.signed_at);
-        for raw in page {
-            looked_at += 1;
-            let stored = raw.into_stored();
-            let head = stored.as_ref().and_then(|stored| signed_head(stored, epochs, keys));
-            if let Some(found) = stored.zip(head) {
-                return Ok(Some(found));
-            }
+        (before, limit) = ((last.size, last.signed_at), MORE_HEADS);
+        let many = passed < PASSED_OVER && passed + page.len() >= PASSED_OVER;
+        passed += page.len();
+        if let Some(found) = page.into_iter().find_map(|raw| raw.into_stored().and_then(signed)) {
+            return Ok(Some(found));
+        }
+        if many
+            && let Some(pin) = guard::pinned(instance, tenant).await?
+            && let Some(found) = view.checkpoint_with(pin.head().size, pin.note()).await?.and_then(signed)
+        {
+            return Ok(Some(found));
         }
     }
-    if looked_at == 0 { Ok(None) } else { Err(SequenceError::Forked(tenant)) }
+    if passed == 0 { Ok(None) } else { Err(SequenceError::Forked(tenant)) }
 }
 
 /// A stored head, if the log's key of that time signed it: rows alone are not believed.

@@ -112,6 +112,11 @@ impl Fence {
         self.openings.iter().for_each(|opening| opening.release());
     }
 
+    /// So much of what is let out piece by piece is let out.
+    pub(crate) fn gave(&self, bytes: usize) {
+        self.openings.iter().for_each(|opening| opening.gave(bytes));
+    }
+
     /// What is let out piece by piece broke off, for something did not open.
     pub(crate) fn break_off(self) {
         self.openings.iter().for_each(|opening| opening.broke_off());

@@ -62,6 +62,11 @@ impl BlobFence {
         self.fence.end();
     }
 
+    /// A piece of so many bytes was let out.
+    pub fn gave(&self, bytes: usize) {
+        self.fence.gave(bytes);
+    }
+
     /// Whether the next piece may be let out. After a key was stopped, its tenant suspended or its person erased, no
     /// piece is; of a stopped key none after the hour of the approval.
     ///

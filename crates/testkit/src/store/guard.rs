@@ -85,6 +85,20 @@ pub async fn a_row_of_the_queue_is_put_aside(store: &impl Backend) {
     assert_eq!(view(store, OURS).await.logged_event(events[1].id).await.unwrap(), None);
 }
 
+/// A page of rows that somebody wrote fits in memory, whatever is in them; and one whose leaf is too long is seen to be.
+pub async fn no_more_of_a_row_is_read_than_a_leaf_has(store: &impl Backend) {
+    let long = |n: u64, length: usize| QueuedEvent { core: "a".repeat(length), ..queued_event(OURS, n) };
+    let events = [long(1, 16 * 1024), long(2, 100_000)];
+    store.append_events(&events).await.unwrap();
+    let lengths = |cores: Vec<Vec<u8>>| cores.iter().map(Vec::len).collect::<Vec<_>>();
+    let queued = view(store, OURS).await.raw_queue(10).await.unwrap();
+    assert_eq!(lengths(queued.into_iter().map(|row| row.event.core).collect()), [16_384, 16_385]);
+    let logged: Vec<LoggedEvent> = (0..).zip(events).map(|(at, event)| logged_event(event, at)).collect();
+    commit!(store, OURS, .log_events(&logged));
+    let entries = view(store, OURS).await.raw_entries(0, 10).await.unwrap();
+    assert_eq!(lengths(entries.into_iter().map(|row| row.event.core).collect()), [16_384, 16_385]);
+}
+
 /// Nothing before the end is, whoever asks.
 pub async fn a_row_behind_the_end_of_a_log_is_put_aside(store: &impl Backend) {
     commit!(store, OURS, .create_log("origin"));
@@ -119,6 +133,11 @@ pub async fn heads_are_given_as_they_are_stored_in_order(store: &impl Backend) {
     assert_eq!(view.raw_checkpoints((10, NOW.as_micros()), 10).await.unwrap(), []);
     assert_eq!(view.checkpoint_of(9).await.unwrap(), Some(again));
     assert_eq!(view.checkpoint_of(8).await.unwrap(), None);
+    let note = checkpoint(9).note;
+    assert_eq!(view.checkpoint_with(9, &note).await.unwrap(), Some(checkpoint(9)), "the first");
+    for (size, note) in [(10, note.as_str()), (9, "x")] {
+        assert_eq!(view.checkpoint_with(size, note).await.unwrap(), None);
+    }
 }
 
 /// There is one of each log.
@@ -141,6 +160,7 @@ pub async fn the_last_head_told_of_is_found(store: &impl Backend) {
         event.resource = Some(origin.to_owned());
         event.kind = if at == 4 { "log.restore_accepted" } else { "log.head_noted" }.to_owned();
     }
+    events[2].core = r#"{"detail":{"proof":"00"},"n":2}"#.to_owned();
     store.append_events(&events).await.unwrap();
     let logged: Vec<LoggedEvent> = (0..).zip(events).map(|(index, event)| logged_event(event, index)).collect();
     commit!(store, platform, .log_events(&logged));
@@ -154,6 +174,10 @@ pub async fn the_last_head_told_of_is_found(store: &impl Backend) {
         ("x", 9, None),
     ] {
         let found = seen.head_told_before(origin, before).await.unwrap();
+        assert_eq!(found.map(|found| found.index), expected, "{origin} {before}");
+    }
+    for (origin, before, expected) in [("x/t/1", 9, Some(2)), ("x/t/1", 2, None), ("x/t/2", 9, None)] {
+        let found = seen.head_with_proof_before(origin, before).await.unwrap();
         assert_eq!(found.map(|found| found.index), expected, "{origin} {before}");
     }
     drop(seen);

@@ -30,7 +30,8 @@ fn outcome(n: u64, intent: &QueuedEvent) -> QueuedEvent {
 
 /// All that are open, whosoever they are.
 async fn open(store: &impl Backend, tenant: TenantId) -> Vec<EventId> {
-    let left = Left { node: NODE, boot: BOOT, before: NOW, of_any_before: NOW.plus_seconds(100_000), limit: 100 };
+    let of_any_before = NOW.plus_seconds(100_000);
+    let left = Left { node: NODE, boot: BOOT, before: NOW, of_any_before, after: None, limit: 100 };
     view(store, tenant).await.left_intents(&left).await.unwrap()
 }
 
@@ -47,9 +48,8 @@ pub async fn an_intent_is_open_until_its_outcome(store: &impl Backend) {
     store.append_events(std::slice::from_ref(&ended)).await.unwrap();
     assert_eq!(open(store, OURS).await, [second.id]);
     let mut view = view(store, OURS).await;
-    assert!(!view.is_intent_open(first.id).await.unwrap());
-    assert!(view.is_intent_open(second.id).await.unwrap());
-    assert!(!view.is_intent_open(ended.id).await.unwrap());
+    assert_eq!(view.open_intents(&[first.id, second.id, ended.id]).await.unwrap(), [second.id]);
+    assert_eq!(view.open_intents(&[]).await.unwrap(), []);
     assert_eq!(queued(store, OURS).await, [first, queued_event(OURS, 3), second, ended]);
 }
 
@@ -110,8 +110,12 @@ pub async fn those_that_lost_their_process_are_found(store: &impl Backend) {
     store.append_events(&events).await.unwrap();
     let left = async |before: i64, of_any_before: i64, limit: u32| -> Vec<u64> {
         let at = |seconds: i64| -> Timestamp { NOW.plus_seconds(seconds) };
-        let left = Left { node: NODE, boot: BOOT, before: at(before), of_any_before: at(of_any_before), limit };
+        let of_any_before = at(of_any_before);
+        let mut left = Left { node: NODE, boot: BOOT, before: at(before), of_any_before, after: None, limit };
         let found = view(store, OURS).await.left_intents(&left).await.unwrap();
+        left.after = found.last().copied();
+        let rest = view(store, OURS).await.left_intents(&left).await.unwrap();
+        assert!(rest.first() > found.last() || rest.is_empty(), "those behind: {rest:?}");
         let number = |id: &EventId| [10, 20, 30, 40].into_iter().find(|n| queued_event(OURS, *n).id == *id).unwrap();
         found.iter().map(number).collect()
     };
@@ -124,12 +128,33 @@ pub async fn those_that_lost_their_process_are_found(store: &impl Backend) {
     assert_eq!(left(100, 31, 2).await, [10_u64, 20]);
 }
 
+/// Outcomes alone, of these requests, recorded in this time.
+pub async fn outcomes_are_found_by_their_request_and_time(store: &impl Backend) {
+    let begun = intent(1);
+    let outcomes: Vec<QueuedEvent> = (10..14).map(|n| QueuedEvent { sealed: None, ..outcome(n, &begun) }).collect();
+    let begun = QueuedEvent { request: outcomes[0].request, recorded_at: outcomes[0].recorded_at, ..begun };
+    let logged: Vec<_> =
+        (0..).zip(outcomes.iter().cloned().chain([begun])).map(|(at, event)| logged_event(event, at)).collect();
+    for event in &logged {
+        commit!(store, OURS, .queue_event(&event.event));
+    }
+    commit!(store, OURS, .log_events(&logged));
+    let requests = [10, 11, 13].map(|n| queued_event(OURS, n).request);
+    let mut view = view(store, OURS).await;
+    let found = view.outcomes((NOW.plus_seconds(10), NOW.plus_seconds(13)), &requests).await.unwrap();
+    assert_eq!(found, logged[..2]);
+    assert_eq!(view.outcomes((NOW, NOW.plus_seconds(100)), &requests[2..]).await.unwrap(), logged[3..4]);
+    assert_eq!(view.outcomes((NOW, NOW.plus_seconds(100)), &[]).await.unwrap(), []);
+    let mut theirs = super::view(store, THEIRS).await;
+    assert_eq!(theirs.outcomes((NOW, NOW.plus_seconds(100)), &requests).await.unwrap(), []);
+}
+
 /// The intents of one tenant are out of sight and out of reach for another.
 pub async fn another_tenant_neither_sees_nor_closes_it(store: &impl Backend) {
     let begun = intent(1);
     store.append_events(std::slice::from_ref(&begun)).await.unwrap();
     assert_eq!(open(store, THEIRS).await, []);
-    assert!(!view(store, THEIRS).await.is_intent_open(begun.id).await.unwrap());
+    assert_eq!(view(store, THEIRS).await.open_intents(&[begun.id]).await.unwrap(), []);
     commit!(store, THEIRS, .close_intent(begun.id));
     let theirs = QueuedEvent { tenant: THEIRS, ..outcome(2, &begun) };
     store.append_events(&[theirs]).await.unwrap();

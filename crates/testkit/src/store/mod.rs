@@ -182,12 +182,12 @@ macro_rules! store_conformance {
             ],
             intents: [
                 an_intent_is_open_until_its_outcome, intents_and_outcomes_come_together, an_outcome_is_written_once, an_intent_is_closed_once,
-                those_that_lost_their_process_are_found, another_tenant_neither_sees_nor_closes_it, a_failed_append_opens_and_closes_nothing,
+                those_that_lost_their_process_are_found, outcomes_are_found_by_their_request_and_time, another_tenant_neither_sees_nor_closes_it, a_failed_append_opens_and_closes_nothing,
             ],
             retention: [
                 what_was_said_is_replaced, a_hold_reads_back_and_is_taken_away, a_purge_reads_back_and_ends_once,
                 places_are_found_by_when_they_were_recorded, a_purge_takes_bodies_and_leaves_what_is_kept,
-                an_event_goes_only_within_an_open_purge, no_purge_takes_what_is_kept, no_purge_takes_what_is_held, a_purge_goes_on_from_where_it_stands,
+                an_event_goes_only_within_an_open_purge, no_purge_takes_what_is_kept, no_purge_takes_what_is_held, rules_that_are_filed_under_nothing_are_found, a_purge_goes_on_from_where_it_stands,
                 another_tenant_does_not_see_it, another_tenant_does_not_change_it,
             ],
             archives: [an_archive_reads_back, an_archive_is_noted_once, another_tenant_does_not_see_it],
@@ -196,7 +196,7 @@ macro_rules! store_conformance {
                 another_tenant_does_not_change_it,
             ],
             guard: [
-                entries_are_given_as_they_are_stored, a_row_of_the_queue_is_put_aside, a_row_behind_the_end_of_a_log_is_put_aside, heads_are_given_as_they_are_stored_in_order, a_scrub_is_replaced,
+                entries_are_given_as_they_are_stored, no_more_of_a_row_is_read_than_a_leaf_has, a_row_of_the_queue_is_put_aside, a_row_behind_the_end_of_a_log_is_put_aside, heads_are_given_as_they_are_stored_in_order, a_scrub_is_replaced,
                 events_with_a_personal_part_are_told,
                 the_last_head_told_of_is_found, a_witness_signs_a_size_again, the_newest_cosignatures_are_given,
                 another_tenant_does_not_see_it,

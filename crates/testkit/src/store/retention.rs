@@ -202,6 +202,28 @@ pub async fn no_purge_takes_what_is_held(store: &impl Backend) {
     assert_eq!(left(store).await, [0, 5, 9, 10, 11]);
 }
 
+/// By place, and of just these kinds.
+pub async fn rules_that_are_filed_under_nothing_are_found(store: &impl Backend) {
+    let told = [
+        (EventKind::HoldPlaced, None),
+        (EventKind::HoldLifted, None),
+        (EventKind::KeyActivated, None),
+        (EventKind::HoldPlaced, Some("x/t/1".to_owned())),
+        (EventKind::RetentionChanged, None),
+    ];
+    let event = |(n, (kind, resource)): (u64, (EventKind, Option<String>))| QueuedEvent {
+        kind: kind.as_str().to_owned(),
+        resource,
+        ..queued_event(OURS, n)
+    };
+    let events: Vec<QueuedEvent> = (0..).zip(told).map(event).collect();
+    store.append_events(&events).await.unwrap();
+    let logged: Vec<LoggedEvent> = (0..).zip(events).map(|(index, event)| logged_event(event, index)).collect();
+    commit!(store, OURS, .log_events(&logged));
+    assert_eq!(view(store, OURS).await.unfiled_rules().await.unwrap(), [0, 1, 4]);
+    assert_eq!(view(store, THEIRS).await.unfiled_rules().await.unwrap(), []);
+}
+
 /// What is not committed stays.
 pub async fn a_purge_goes_on_from_where_it_stands(store: &impl Backend) {
     with_logged(store, 12).await;

@@ -169,7 +169,7 @@ pub(super) async fn run(api: &Api, output: Output, args: RetentionArgs) -> Resul
             }
         }
         if answer.get("unconfirmed").is_some() {
-            say("\nOnly a row says how long this log is kept; if it is right: chancery audit retention confirm");
+            say("\nNo proof says how long this log is kept; if it is right: chancery audit retention confirm");
         }
         if answer.get("disputed").is_some() {
             say(

@@ -65,15 +65,16 @@ pub async fn open(
     let intent = OpenIntent::new(system::AUDIT, 1, event);
     let (receipt, fence) = append(instance, call, tenant, vec![intent]).await?.single()?;
     let lease = fence.lease(instance).await?;
-    let lines = match content::unseal(&lease.keyring, receipt, &archive.name(tenant), &parts.sealed) {
-        Ok(lines) => fence.release(instance, &lease, lines).await?,
+    let opened = content::unseal(&lease.keyring, receipt, &archive.name(tenant), &parts.sealed).and_then(|lines| {
+        content::events(tenant, archive.first, lines.expose(), &parts.leaves).ok_or(ArchiveError::Damaged)
+    });
+    let events = match opened {
+        Ok(events) => fence.release(instance, &lease, events).await?,
         Err(error) => {
             fence.break_off();
             return Err(error);
         }
     };
-    let events = content::events(tenant, archive.first, lines.expose(), &parts.leaves).ok_or(ArchiveError::Damaged)?;
-    drop(lines);
     Ok(release(instance, call, tenant, events, read("archive")).await?)
 }
 

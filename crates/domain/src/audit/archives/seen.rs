@@ -2,21 +2,26 @@
 //! file that is lost. So each is read again: soon after a start, and once a month.
 
 use std::{
+    cmp::Reverse,
     collections::BTreeMap,
     sync::{Mutex, PoisonError},
 };
 
+use data_encoding::HEXLOWER;
+use serde_json::{Value, json};
+
 use super::{Archive, ArchiveError, ArchiveFault, ArchiveStore, due::covers, read::fetch_proven, write};
 use crate::{
     Instance,
-    audit::{Detail, Event, EventKind, Outcome, receipt::note_all, retention::Purged, stamp::Actor},
+    audit::{Detail, Event, EventKind, Outcome, guard::is_in_tree, receipt::note_all, retention::Purged, stamp::Actor},
     ids::{EventId, TenantId},
+    store::{StoreError, View},
     time::Timestamp,
 };
 
 /// For how many seconds an archive that was read is not read again.
 const REST_SECONDS: i64 = 30 * 24 * 60 * 60;
-/// So many are read at one look; those that have not had their turn are believed until then.
+/// So many are read at one look; those that have not had their turn are believed until then, if the log tells of them.
 const OF_A_LOOK: usize = 4;
 
 /// Archives that this process has read.
@@ -49,26 +54,30 @@ pub(super) async fn there(
     store: &dyn ArchiveStore,
     purged: &Purged,
 ) -> Result<Vec<Archive>, ArchiveError> {
-    let mut noted = instance.store().fresh_view(tenant).await?.archives().await?;
-    noted.retain(|archive| archive.place == store.name());
-    let (mut there, mut lost, mut left) = (Vec::with_capacity(noted.len()), Vec::new(), OF_A_LOOK);
-    for archive in noted {
+    let mut view = instance.store().fresh_view(tenant).await?;
+    let (mut there, mut unread) = (Vec::new(), Vec::new());
+    for archive in view.archives().await?.into_iter().filter(|archive| archive.place == store.name()) {
         let known = instance.archives_seen.told(tenant, &archive, instance.now());
         if known == Some(true) || purged.spans().any(|(first, end)| first <= archive.first && archive.end <= end) {
             there.push(archive);
-        } else if known.is_none() && left > 0 {
-            left -= 1;
-            match is_there(instance, tenant, store, &archive).await? {
-                Some(false) => lost.push(archive),
-                answered => {
-                    if answered.is_some() {
-                        instance.archives_seen.note(tenant, &archive, instance.now(), true);
-                    }
-                    there.push(archive);
-                }
-            }
         } else if known.is_none() {
-            there.push(archive);
+            unread.push((is_told(&mut *view, &archive).await?, archive));
+        }
+    }
+    drop(view);
+    // Nobody's rows keep ours from being read; and what was archived anew is read before what it stands for.
+    unread.sort_by_key(|(told, archive)| Reverse((*told, archive.written_at)));
+    let (mut believed, mut lost) = (Vec::new(), Vec::new());
+    for (at, (told, archive)) in unread.into_iter().enumerate() {
+        let answered = if at < OF_A_LOOK { is_there(instance, tenant, store, &archive).await? } else { None };
+        match answered {
+            Some(true) => {
+                instance.archives_seen.note(tenant, &archive, instance.now(), true);
+                there.push(archive);
+            }
+            Some(false) => lost.push(archive),
+            None if told => believed.push(archive),
+            None => {}
         }
     }
     for archive in lost {
@@ -79,7 +88,26 @@ pub(super) async fn there(
         // It is known when it is told of: what could not be told is read, and told, at the next look.
         instance.archives_seen.note(tenant, &archive, instance.now(), false);
     }
+    there.append(&mut believed);
     Ok(there)
+}
+
+/// Whether the log tells of this very archive, in the event that its row names.
+async fn is_told(view: &mut dyn View, archive: &Archive) -> Result<bool, StoreError> {
+    let logged = match view.logged_event(archive.event).await {
+        Err(StoreError::Damaged(_)) => return Ok(false),
+        logged => logged?,
+    };
+    let Some(logged) = logged.filter(|logged| logged.event.kind == EventKind::AuditArchived.as_str()) else {
+        return Ok(false);
+    };
+    let Ok(core) = serde_json::from_str::<Value>(&logged.event.core) else { return Ok(false) };
+    let says = |name: &str, value: Value| core.pointer(&format!("/detail/{name}")) == Some(&value);
+    let same = says("place", json!([archive.place]))
+        && says("first", json!(archive.first))
+        && says("end", json!(archive.end))
+        && says("sha256", json!(HEXLOWER.encode(&archive.digest)));
+    Ok(same && is_in_tree(view, &logged).await?)
 }
 
 /// Reads an archive again; `None` if its place does not answer.

@@ -183,14 +183,14 @@ async fn check(
     let intent = OpenIntent::new(system::AUDIT, 1, event);
     let (receipt, fence) = append_as(instance, Actor::System(request), tenant, vec![intent]).await?.single()?;
     let lease = fence.lease(instance).await?;
-    let found = match content::unseal(&lease.keyring, receipt, name, &parts.sealed) {
-        Ok(lines) => fence.release(instance, &lease, sha256(lines.expose())).await?,
+    let opened = content::unseal(&lease.keyring, receipt, name, &parts.sealed);
+    match opened.and_then(|lines| (sha256(lines.expose()) == expected).then_some(()).ok_or(ArchiveError::Damaged)) {
+        Ok(()) => Ok(fence.release(instance, &lease, ()).await?),
         Err(error) => {
             fence.break_off();
-            return Err(error);
+            Err(error)
         }
-    };
-    if found == expected { Ok(()) } else { Err(ArchiveError::Damaged) }
+    }
 }
 
 fn told(archive: &Archive) -> Event {

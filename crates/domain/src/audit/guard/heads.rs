@@ -31,8 +31,8 @@ use crate::{
     store::{StoreError, View},
 };
 
-/// So many events of a name that carry no proof are passed over: those of builds before proofs, and of who holds the store.
-const PASSED_OVER: usize = 64;
+/// So many events of a name are looked at, whatever they carry; then only those with a proof, which builds before proofs made none of.
+const ANY: usize = 64;
 /// What the proof of an event that tells of a head is derived for.
 const MARK: &str = "chancery/audit/head/1";
 
@@ -80,9 +80,9 @@ fn proof(ring: &Keyring, id: EventId, head: &Checkpoint) -> Result<String, Failu
     Ok(data_encoding::HEXLOWER.encode(&ring.mark(MARK, &parts(&id.to_bytes(), &head.origin, &size, &root))?))
 }
 
-/// What the platform's log tells of the heads of this name last, with a proof; without one only if there is none that has one. Rows beside
-/// it are not asked: one could name an older event. Every place of that log has its event, which nothing takes away, so a later one cannot
-/// be left out.
+/// What the platform's log tells of the heads of this name last, with a proof; without one only if there is none that has one, however
+/// many somebody queued after it: what we tell next lies behind them, so they are passed over once. Rows beside that log are not asked:
+/// one could name an older event. Every place of it has its event, which nothing takes away, so a later one cannot be left out.
 pub(super) async fn told_of(instance: &Instance, origin: &str) -> Result<Option<Told>, SequenceError> {
     // What was told of a moment ago is in the queue.
     sequence::sequence(instance, TenantId::PLATFORM).await?;
@@ -91,12 +91,17 @@ pub(super) async fn told_of(instance: &Instance, origin: &str) -> Result<Option<
     let mut before = view.log_head().await?.size;
     let mut unproven = None;
     let damaged = || SequenceError::Forked(TenantId::PLATFORM);
-    for _ in 0..PASSED_OVER {
-        let event = match view.head_told_before(origin, before).await {
+    for looked_at in 0.. {
+        let event = if looked_at < ANY {
+            view.head_told_before(origin, before).await
+        } else {
+            view.head_with_proof_before(origin, before).await
+        };
+        let event = match event {
             Err(StoreError::Damaged(_)) => return Err(damaged()),
             event => event?,
         };
-        let Some(event) = event else { return Ok(unproven) };
+        let Some(event) = event else { break };
         if !is_in_tree(&mut *view, &event).await? {
             return Err(damaged());
         }
@@ -106,7 +111,7 @@ pub(super) async fn told_of(instance: &Instance, origin: &str) -> Result<Option<
             told => unproven = unproven.or(told),
         }
     }
-    if unproven.is_none() { Err(damaged()) } else { Ok(unproven) }
+    Ok(unproven)
 }
 
 /// The name that heads of a log bear now; `None` if there is no log.

@@ -53,6 +53,7 @@ pub(crate) use leaves::{is_foreign, is_in_tree};
 pub use missing::look_for_logs;
 pub use pin::{Gap, Pin, PinError, Pins, accept_pins, accept_restore};
 pub(super) use pin::{behind, pin_head, pinned};
+use quarantine::Lies;
 pub(super) use quarantine::{QUEUE, clear_end, clear_queue};
 use queue::Queues;
 pub use queue::look_at_queue;
@@ -232,10 +233,14 @@ pub trait GuardRows {
     ) -> Result<Vec<RawCheckpoint>, StoreError>;
     /// The newest signed head of this size.
     async fn checkpoint_of(&mut self, size: u64) -> Result<Option<StoredCheckpoint>, StoreError>;
+    /// The head of this size that is this very note.
+    async fn checkpoint_with(&mut self, size: u64, note: &str) -> Result<Option<StoredCheckpoint>, StoreError>;
     /// How far the log was looked at again, for display.
     async fn scrub(&mut self) -> Result<Option<Scrub>, StoreError>;
     /// The last event before a place that tells of a head of this name; in the platform's rows only.
     async fn head_told_before(&mut self, origin: &str, place: u64) -> Result<Option<LoggedEvent>, StoreError>;
+    /// The same of events that carry something for a proof.
+    async fn head_with_proof_before(&mut self, origin: &str, place: u64) -> Result<Option<LoggedEvent>, StoreError>;
     /// What witnesses signed of the head of this size, by name.
     async fn cosignatures(&mut self, size: u64) -> Result<Vec<Cosignature>, StoreError>;
     /// The newest that this witness signed.
@@ -277,6 +282,8 @@ pub struct Guard {
     witnesses: OnceLock<Witnesses>,
     damaged: Mutex<BTreeSet<TenantId>>,
     heard: Mutex<Heard>,
+    /// Rows that were told of and are not put aside yet.
+    aside: Mutex<BTreeMap<TenantId, BTreeSet<Lies>>>,
     /// Whose retention is said by a row alone.
     unconfirmed: Mutex<BTreeSet<TenantId>>,
     /// Whose logs were found to be gone.

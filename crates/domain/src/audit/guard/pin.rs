@@ -169,7 +169,7 @@ pub async fn accept_restore(
         return Ok(None);
     }
     let known = pin.as_ref().map(|pin| pin.head().clone());
-    let newest = sequence::newest_head(&mut *view, tenant, &lease.keyring).await?;
+    let newest = sequence::newest_head(instance, &mut *view, tenant, &lease.keyring).await?;
     let newest = newest.map(|newest| Pin::of(&newest.note)).transpose().map_err(failed)?;
     drop(view);
     let now = epochs.number_at(head.size);

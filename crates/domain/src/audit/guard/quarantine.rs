@@ -11,10 +11,17 @@
 //!
 //! [`Finding`]: super::Finding
 
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::PoisonError,
+};
+
 use chancery_crypto::{canonical, merkle, sha256};
 use serde_json::Value;
 
-use super::{IntegrityCheck, RawEntry, RawEvent, RawQueued, hex, is_in_tree, pinned, request, scrub::finding_event};
+use super::{
+    Guard, IntegrityCheck, RawEntry, RawEvent, RawQueued, hex, is_in_tree, pinned, request, scrub::finding_event,
+};
 use crate::{
     Instance,
     access::RequestInfo,
@@ -113,10 +120,10 @@ pub(in crate::audit) async fn clear_queue(
     if !aside.is_empty() {
         let size = instance.store().fresh_view(tenant).await?.log_head().await?.size;
         let request = request(instance, "sequencer", "JOB")?;
-        tell(instance, tenant, &request, IntegrityCheck::QueueRow, aside.len(), size).await?;
+        tell(instance, tenant, &request, IntegrityCheck::QueueRow, &aside, size).await?;
         let ring = instance.keyring(tenant).await?;
         let change = Change::begin_with(instance, Actor::System(&request), tenant, ring).await?;
-        put_aside(instance, change, &aside).await?;
+        put_aside(instance, tenant, change, &aside).await?;
     }
     Ok(again.len() + aside.len())
 }
@@ -148,7 +155,7 @@ pub(in crate::audit) async fn clear_end(
     let ring = instance.keyring(tenant).await?;
     let mut view = instance.store().fresh_view(tenant).await?;
     let head = view.log_head().await?;
-    let signed = newest_head(&mut *view, tenant, &ring).await?.map_or(0, |newest| newest.size);
+    let signed = newest_head(instance, &mut *view, tenant, &ring).await?.map_or(0, |newest| newest.size);
     if signed.max(pinned) > head.size {
         return Err(SequenceError::RolledBack(tenant));
     }
@@ -158,11 +165,11 @@ pub(in crate::audit) async fn clear_end(
         |entry: RawEntry| Aside { lies: Lies::BehindEnd(entry.index), event: entry.event, reason: "behind_end" };
     let aside: Vec<Aside> = entries.into_iter().map(beyond).collect();
     let request = request(instance, "sequencer", "JOB")?;
-    tell(instance, tenant, &request, IntegrityCheck::EntryBeyondHead, aside.len(), head.size).await?;
+    tell(instance, tenant, &request, IntegrityCheck::EntryBeyondHead, &aside, head.size).await?;
     let mut change = Change::begin_with(instance, Actor::System(&request), tenant, ring).await?;
     // Nobody moves the end meanwhile; if somebody did, they are looked at again.
     change.rows().advance_log(head, head).await?;
-    put_aside(instance, change, &aside).await
+    put_aside(instance, tenant, change, &aside).await
 }
 
 /// A row that is put aside.
@@ -173,7 +180,8 @@ struct Aside {
 }
 
 /// Where it lies.
-enum Lies {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Lies {
     /// In the queue, under this number.
     InQueue(i64),
     /// In this place behind the end of the log.
@@ -186,16 +194,21 @@ impl Aside {
     }
 }
 
-/// Tells that rows are put aside, before they are: who dies in between tells it twice, and not never.
+/// Tells that rows are put aside, before they are: who dies in between tells it twice, and not never. Of rows that cannot be put aside now
+/// that is told once by this process, however often it tries.
 async fn tell(
     instance: &Instance,
     tenant: TenantId,
     request: &RequestInfo,
     check: IntegrityCheck,
-    rows: usize,
+    rows: &[Aside],
     size: u64,
 ) -> Result<(), SequenceError> {
-    let count = u64::try_from(rows).unwrap_or(u64::MAX);
+    let places: BTreeSet<Lies> = rows.iter().map(|row| row.lies).collect();
+    if instance.guard().aside(|aside| aside.get(&tenant).is_some_and(|told| places.is_subset(told))) {
+        return Ok(());
+    }
+    let count = u64::try_from(rows.len()).unwrap_or(u64::MAX);
     tracing::error!(
         %tenant,
         code = "queue_quarantined",
@@ -208,18 +221,33 @@ async fn tell(
     instance.guard().note_damaged(tenant, true);
     let finding = finding_event(tenant, check, count, size);
     note_all(instance, Actor::System(request), TenantId::PLATFORM, vec![finding]).await?;
+    instance.guard().aside(|aside| aside.insert(tenant, places));
     Ok(())
 }
 
+impl Guard {
+    fn aside<T>(&self, with: impl FnOnce(&mut BTreeMap<TenantId, BTreeSet<Lies>>) -> T) -> T {
+        with(&mut self.aside.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
 /// Puts rows aside in one commit with an event for each.
-async fn put_aside(instance: &Instance, mut change: Change<'_>, rows: &[Aside]) -> Result<(), SequenceError> {
+async fn put_aside(
+    instance: &Instance,
+    tenant: TenantId,
+    mut change: Change<'_>,
+    rows: &[Aside],
+) -> Result<(), SequenceError> {
     let Some((last, others)) = rows.split_last() else { return Ok(()) };
     for row in others {
         let event = put_one_aside(instance, &mut change, row).await?;
         change.record(event).await?;
     }
     let event = put_one_aside(instance, &mut change, last).await?;
-    Ok(change.commit(event).await?)
+    change.commit(event).await?;
+    // The next one in such a place is another.
+    instance.guard().aside(|aside| aside.remove(&tenant));
+    Ok(())
 }
 
 /// Puts one row aside; gives the event that tells of it. What the row says is not repeated there: nobody knows who wrote it.

@@ -4,7 +4,10 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use chancery_crypto::Phi;
 
-use super::{Hold, RetentionError, Rules, rules::lift_proof};
+use super::{
+    Hold, RetentionError, Rules,
+    rules::{count_ours, lift_proof, place_proof},
+};
 use crate::{
     Instance,
     access::{Call, Permission},
@@ -23,7 +26,7 @@ use crate::{
 const MAX_NAME: usize = 64;
 /// The longest reason.
 const MAX_REASON: usize = 200;
-/// More holds than these nobody oversees.
+/// More holds than these nobody oversees. Those that somebody wrote into the store keep none out.
 const MAX_HOLDS: usize = 100;
 
 /// What is to be held.
@@ -69,7 +72,8 @@ pub async fn place(instance: &Instance, call: &Call, wanted: HoldWanted) -> Resu
     let now = instance.now();
     let (mut change, known) = begin(instance, call).await?;
     refuse_suspects::<RetentionError>(instance, change.rows(), &[("/name", &wanted.name)]).await?;
-    if known.len() >= MAX_HOLDS {
+    let ring = Arc::clone(change.keyring());
+    if count_ours(change.rows(), &ring).await? >= MAX_HOLDS {
         return Err(Faults::one("/name", "too_many", "lift a hold first: there are 100").into());
     }
     let HoldWanted { name, from, to, reason } = wanted;
@@ -82,8 +86,11 @@ pub async fn place(instance: &Instance, call: &Call, wanted: HoldWanted) -> Resu
         Err(StoreError::Taken(_)) => return Err(RetentionError::Taken),
         inserted => inserted?,
     }
-    let told = told(&mut change, EventKind::HoldPlaced, &hold).await?.identified(event);
-    let told = told.personal("reason", reason.expose().clone());
+    let told = told(&mut change, EventKind::HoldPlaced, &hold)
+        .await?
+        .identified(event)
+        .with("proof", Detail::Id(place_proof(&ring, event)?))
+        .personal("reason", reason.expose().clone());
     change.commit(told).await?;
     Ok(hold)
 }

@@ -160,6 +160,8 @@ pub trait RetentionRows {
     async fn retention(&mut self) -> Result<Option<Retention>, StoreError>;
     /// Every hold that can be read, by name. What one held that cannot, the log tells.
     async fn holds(&mut self) -> Result<Vec<Hold>, StoreError>;
+    /// Where events lie that say how long the log is kept or what holds it, and are filed under no resource: builds before proofs did that.
+    async fn unfiled_rules(&mut self) -> Result<Vec<u64>, StoreError>;
     /// Every purge that can be read, by place. What is missing by one that cannot is damage.
     async fn purges(&mut self) -> Result<Vec<Purge>, StoreError>;
     /// Where purges begin, also those that cannot be read.

@@ -285,15 +285,12 @@ fn claim(span: &Span, origin: &str, head: LogHead, months: u32) -> Claim {
     }
 }
 
-/// The largest number that an event can say.
-const MOST: u64 = (1 << 53) - 1;
-
 /// An event of this kind that says what a purge says of itself; one that was forged may say anything.
 pub(super) fn told(kind: EventKind, purge: &Purge) -> Event {
     Event::new(kind)
-        .with("first", Detail::Count(purge.first.min(MOST)))
-        .with("end", Detail::Count(purge.end.min(MOST)))
-        .with("events", Detail::Count(purge.events.min(MOST)))
+        .with("first", Detail::Count(purge.first))
+        .with("end", Detail::Count(purge.end))
+        .with("events", Detail::Count(purge.events))
         .with("month", Detail::Id(purge.month.to_string()))
         .with("certificate", Detail::Id(purge.certificate.to_string()))
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::{Hold, Retention};
+use super::{Hold, MAX_MONTHS, Retention};
 use crate::{
     Instance,
     audit::{
@@ -23,6 +23,8 @@ use crate::{
 
 /// What the proof of an event that lets others go is derived for.
 const MARK: &str = "chancery/audit/retention/1";
+/// What an event says that places a hold.
+const PLACES: &[u8] = b"place";
 /// More of these events nobody reads one by one, where one of them is damaged.
 const MAX_EACH: u32 = 10_000;
 const KINDS: [EventKind; 3] = [EventKind::RetentionChanged, EventKind::HoldPlaced, EventKind::HoldLifted];
@@ -44,9 +46,28 @@ pub(in crate::audit) struct Rules {
 /// What the log says.
 #[derive(Default)]
 struct Said {
-    retention: Option<(u64, Retention)>,
+    kept: Kept,
     placed: Vec<(u64, Hold)>,
     lifted: BTreeSet<EventId>,
+}
+
+/// What the log says of how long it is kept.
+#[derive(Default, Clone, Copy)]
+struct Kept {
+    /// The place of the event that said it last; 0 if none did.
+    at: u64,
+    /// What that said.
+    last: Retention,
+    /// What counts: of what lacks a proof the most that any of it said.
+    most: Retention,
+    proven: bool,
+}
+
+/// What builds before proofs said, in the log's tree and before anything with a proof: all of it that keeps more counts.
+#[derive(Default)]
+struct Earlier {
+    kept: Kept,
+    placed: Vec<(u64, Hold)>,
 }
 
 impl Rules {
@@ -77,16 +98,14 @@ impl Rules {
         }
         holds.sort_by(|one, other| one.name.cmp(&other.name));
         let row = row.unwrap_or_default();
-        let proven = said.retention.is_some();
-        let (at, logged) = said.retention.unwrap_or_default();
-        let retention = row.stricter(logged);
-        let mut unconfirmed = false;
-        if !row.is(logged) {
-            unconfirmed = !proven && row.is(retention);
-            if !unconfirmed {
-                differ.push(Finding { check: IntegrityCheck::RetentionRow, at });
-            }
+        let Kept { at, last, most, proven } = said.kept;
+        let retention = row.stricter(most);
+        let fits = row.is(last) || (!proven && row.is(retention));
+        if !fits {
+            differ.push(Finding { check: IntegrityCheck::RetentionRow, at });
         }
+        let is_default = row.is(Retention::default()) && retention.is(Retention::default());
+        let mut unconfirmed = fits && !proven && !is_default;
         if ring.is_none() {
             differ.clear();
             unconfirmed = false;
@@ -152,7 +171,7 @@ impl Said {
     async fn of(view: &mut dyn View, ring: Option<&Keyring>) -> Result<Self, StoreError> {
         let Some(origin) = view.log_origin().await? else { return Ok(Self::default()) };
         let size = view.log_head().await?.size;
-        let (mut placed, mut lifted, mut newest) = (Vec::new(), BTreeSet::new(), None);
+        let (mut placed, mut lifted, mut newest, mut first) = (Vec::new(), BTreeSet::new(), None, None);
         for found in events(view, &origin).await? {
             let logged = match found {
                 Ok(logged) => logged,
@@ -170,26 +189,72 @@ impl Said {
                 if let Some(hold) = ring.and_then(|ring| lifted_by(ring, &logged, &core))
                     && is_in_tree(view, &logged).await?
                 {
+                    first = first.or(Some(logged.index));
                     lifted.insert(hold);
                 }
             } else if let Some(retention) = ring.and_then(|ring| said_by(ring, &logged, &core)) {
+                if first.is_none() && is_in_tree(view, &logged).await? {
+                    first = Some(logged.index);
+                }
                 newest = Some((logged, retention));
             }
         }
-        placed.retain(|(_, hold)| !lifted.contains(&hold.event));
+        let Earlier { kept, placed: mut all } =
+            Earlier::of(view, first.unwrap_or(size).min(size), ring.is_some()).await?;
+        all.append(&mut placed);
+        all.retain(|(_, hold)| !lifted.contains(&hold.event));
         if let Some((logged, _)) = &newest
             && !is_in_tree(view, logged).await?
         {
             // Of ours, and elsewhere than the tree says: which one is the newest, nobody knows.
             return Err(StoreError::Damaged("event"));
         }
-        let retention = newest.map(|(logged, retention)| (logged.index, retention));
-        Ok(Self { retention, placed, lifted })
+        let proven =
+            |(logged, last): (LoggedEvent, Retention)| Kept { at: logged.index, last, most: last, proven: true };
+        Ok(Self { kept: newest.map_or(kept, proven), placed: all, lifted })
     }
 }
 
-/// Whether the log tells of the hold of a row, in the event that the row names. Builds before proofs filed it under no log, so that it is
-/// not found there.
+impl Earlier {
+    /// What lies before this place; where `lifts` count, what they lifted does not hold.
+    async fn of(view: &mut dyn View, end: u64, lifts: bool) -> Result<Self, StoreError> {
+        let mut places = view.unfiled_rules().await?;
+        places.retain(|place| *place < end);
+        let (mut earlier, mut lost) = (Self::default(), Vec::new());
+        for (place, found) in places.clone().into_iter().zip(damage::at(view, places).await?) {
+            let in_tree = match found {
+                Ok(logged) if is_in_tree(view, &logged).await? => Some(logged),
+                Ok(_) | Err(_) => None,
+            };
+            let core = in_tree.as_ref().and_then(|logged| serde_json::from_str::<Value>(&logged.event.core).ok());
+            match in_tree.zip(core) {
+                Some((logged, core)) => earlier.hear(&logged, &core, lifts),
+                // It may have held anything.
+                None => lost.push((place, unreadable(place))),
+            }
+        }
+        earlier.placed.append(&mut lost);
+        Ok(earlier)
+    }
+
+    fn hear(&mut self, logged: &LoggedEvent, core: &Value, lifts: bool) {
+        let text = |pointer: &str| core.pointer(pointer).and_then(Value::as_str);
+        if logged.event.kind == EventKind::HoldPlaced.as_str() {
+            self.placed.push((logged.index, placed_by(logged, core)));
+        } else if logged.event.kind == EventKind::HoldLifted.as_str() {
+            let placed = text("/detail/placed");
+            let is_it = |hold: &Hold| match placed {
+                Some(placed) => hold.event.to_string() == placed,
+                None => text("/detail/hold/0") == Some(hold.name.as_str()),
+            };
+            self.placed.retain(|(_, hold)| !(lifts && is_it(hold)));
+        } else if let Some(last) = retention_in(logged, core).filter(|last| last.months <= MAX_MONTHS) {
+            self.kept = Kept { at: logged.index, last, most: self.kept.most.stricter(last), proven: false };
+        }
+    }
+}
+
+/// Whether the log tells of the hold of a row, in the event that the row names. What an earlier build lifted is found there alone.
 async fn is_placed(view: &mut dyn View, row: &Hold) -> Result<bool, StoreError> {
     let logged = match view.logged_event(row.event).await {
         Err(StoreError::Damaged(_)) => return Ok(false),
@@ -240,6 +305,24 @@ fn unreadable(place: u64) -> Hold {
     }
 }
 
+/// How many holds of rows the log tells of in an event of ours. The others hold as well; they are nobody's to be counted.
+pub(super) async fn count_ours(view: &mut dyn View, ring: &Keyring) -> Result<usize, StoreError> {
+    let mut ours = 0;
+    for row in view.holds().await? {
+        let logged = match view.logged_event(row.event).await {
+            Err(StoreError::Damaged(_)) => continue,
+            logged => logged?,
+        };
+        let Some(logged) = logged else { continue };
+        let Ok(core) = serde_json::from_str::<Value>(&logged.event.core) else { continue };
+        let is_ours = placed_by(&logged, &core).is(&row) && is_ours(ring, &logged, &core, PLACES);
+        if is_ours && is_in_tree(view, &logged).await? {
+            ours += 1;
+        }
+    }
+    Ok(ours)
+}
+
 /// Which hold an event of ours lifted.
 fn lifted_by(ring: &Keyring, logged: &LoggedEvent, core: &Value) -> Option<EventId> {
     let hold: EventId = core.pointer("/detail/placed")?.as_str()?.parse().ok()?;
@@ -248,14 +331,18 @@ fn lifted_by(ring: &Keyring, logged: &LoggedEvent, core: &Value) -> Option<Event
 
 /// How long an event of ours said that the log is kept.
 fn said_by(ring: &Keyring, logged: &LoggedEvent, core: &Value) -> Option<Retention> {
+    retention_in(logged, core).filter(|retention| is_ours(ring, logged, core, &retention_parts(*retention)))
+}
+
+/// How long an event says that the log is kept.
+fn retention_in(logged: &LoggedEvent, core: &Value) -> Option<Retention> {
     let yes = |name: &str| core.pointer(name).and_then(Value::as_str) == Some("yes");
-    let retention = Retention {
+    Some(Retention {
         months: core.pointer("/detail/months")?.as_u64()?.try_into().ok()?,
         automatic: yes("/detail/automatic"),
         archive_first: yes("/detail/archive_first"),
         changed_at: Some(logged.event.recorded_at),
-    };
-    is_ours(ring, logged, core, &retention_parts(retention)).then_some(retention)
+    })
 }
 
 fn is_ours(ring: &Keyring, logged: &LoggedEvent, core: &Value, says: &[u8]) -> bool {
@@ -272,6 +359,11 @@ fn lift_parts(hold: EventId) -> Vec<u8> {
 
 fn retention_parts(Retention { months, automatic, archive_first, .. }: Retention) -> Vec<u8> {
     [b"keep".as_slice(), &months.to_be_bytes(), &[automatic.into(), archive_first.into()]].concat()
+}
+
+/// The proof that an event of this id places a hold.
+pub(super) fn place_proof(ring: &Keyring, event: EventId) -> Result<String, Failure> {
+    proof(ring, event, PLACES)
 }
 
 /// The proof that an event of this id lifts this hold: a code under a key of the tenant.
@@ -306,8 +398,8 @@ mod tests {
         let said =
             [of(72, true, false), of(72, false, true), of(73, true, false), of(72, true, true)].map(retention_parts);
         let lifts = [lift_parts(EventId::from_bytes([1; 16])), lift_parts(EventId::from_bytes([2; 16]))];
-        let all: BTreeSet<Vec<u8>> = said.into_iter().chain(lifts).collect();
-        assert_eq!(all.len(), 6);
+        let all: BTreeSet<Vec<u8>> = said.into_iter().chain(lifts).chain([PLACES.to_vec()]).collect();
+        assert_eq!(all.len(), 7);
     }
 
     #[test]

@@ -144,7 +144,7 @@ async fn look(
     let standing = known.as_ref().map_or(Marked::Now, |cursor| cursor.standing(&ring, tenant));
     let head = view.log_head().await?.size;
     let checkpoint = match own {
-        Some(own) => newest_head(view, tenant, &own).await.map_err(|error| match error {
+        Some(own) => newest_head(instance, view, tenant, &own).await.map_err(|error| match error {
             SequenceError::Failed(failure) => failure,
             _ => StoreError::Damaged("checkpoint").into(),
         })?,
