@@ -225,7 +225,7 @@ impl HttpBody for Answer {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use http::HeaderValue;
@@ -293,7 +293,7 @@ mod tests {
     }
 
     /// A body of which nothing ever comes.
-    struct Endless;
+    pub(crate) struct Endless;
 
     impl HttpBody for Endless {
         type Data = Bytes;
