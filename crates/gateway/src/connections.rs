@@ -79,10 +79,10 @@ impl Connections {
                 Err(error) => return Err(Failed::unconnected(error, request)),
             },
         };
-        let asks = names_connection(request.headers(), &header::AUTHORIZATION);
+        let told = authenticates_connection(request.headers(), &header::AUTHORIZATION);
         let answered = connection.sender.try_send_request(request).await.map_err(Failed::unanswered)?;
         let (parts, body) = answered.into_parts();
-        let is_somebodys = asks || names_connection(&parts.headers, &header::WWW_AUTHENTICATE);
+        let is_somebodys = told || authenticates_connection(&parts.headers, &header::WWW_AUTHENTICATE);
         let shelf = (!is_somebodys).then(|| Arc::clone(&self.shelf));
         let mut answer = Answer { body, connection: Some(connection), shelf };
         if parts.status == StatusCode::SWITCHING_PROTOCOLS {
@@ -120,7 +120,7 @@ impl Drop for Connection {
 
 /// Whether a field says that a connection is somebody's from here on: NTLM authenticates the connection and not the request, and
 /// Negotiate may ([RFC 4559 §6](https://www.rfc-editor.org/rfc/rfc4559#section-6)). It carries no request of anybody else.
-fn names_connection(headers: &HeaderMap, field: &HeaderName) -> bool {
+fn authenticates_connection(headers: &HeaderMap, field: &HeaderName) -> bool {
     let mut parts = headers.get_all(field).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
     parts.any(|part| {
         let scheme = part.trim_ascii().split(u8::is_ascii_whitespace).next().unwrap_or_default();
