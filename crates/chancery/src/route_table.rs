@@ -117,12 +117,14 @@ impl ReadyTable for Before {
     }
 }
 
-/// A limit counts as it stood when the process began. Routes that name one that is new or has changed since would be let through uncounted,
-/// or by another count than their file says.
+/// A limit counts as it stood when the process began. Routes that name one that is new, was switched on with all others or has changed
+/// since would be let through uncounted, or by another count than their file says.
 fn check_limits(table: &Table, now: &LimitSettings, at_work: &LimitSettings) -> Result<(), Faults> {
     let named: BTreeSet<&String> = table.routes().iter().flat_map(|route| &route.limits).collect();
+    let switched_on = now.enabled && !at_work.enabled;
+    let differs = |name: &&String| at_work.named(name).is_none_or(|rule| switched_on || now.named(name) != Some(rule));
     let mut faults = Faults::default();
-    for name in named.into_iter().filter(|name| at_work.named(name).is_none_or(|rule| now.named(name) != Some(rule))) {
+    for name in named.into_iter().filter(differs) {
         let message = format!(
             "a route names the limit `{name}`, which is not at work like this; limits are read at the start: restart"
         );
@@ -179,5 +181,34 @@ fn application(upstream: &Upstream) -> UpstreamFacts {
         name: upstream.name().to_owned(),
         health: upstream.health().map(|health| health.path.clone()),
         servers: upstream.servers().map(|(address, well)| (address.to_string(), well)).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chancery_domain::limits::{Limit, On, Per, Policy, Rule};
+    use chancery_gateway::{Address, Pattern};
+
+    use super::*;
+
+    /// Attack 6.B5: the routes were let through uncounted.
+    #[test]
+    fn limits_that_were_switched_on_take_a_restart_before_a_route_names_one() {
+        let table = |limits: &[&str]| {
+            let address = Address::parse("http://127.0.0.1:1").unwrap();
+            let upstream = Arc::new(Upstream::new("app", vec![address], None, false));
+            let mut route = Route::new(Pattern::parse("/x").unwrap(), upstream);
+            route.limits = limits.iter().map(|name| (*name).to_owned()).collect();
+            Table::new(vec![route]).unwrap()
+        };
+        let policy = Arc::new(Policy::new("pages", Limit { count: 2, seconds: 60 }).unwrap());
+        let rules = vec![Rule { policy, per: Per::Address, on: On::Named }];
+        let off = LimitSettings { enabled: false, rules, ..LimitSettings::default() };
+        let on = LimitSettings { enabled: true, ..off.clone() };
+        assert!(check_limits(&table(&["pages"]), &on, &off).is_err());
+        assert!(check_limits(&table(&[]), &on, &off).is_ok());
+        for as_before in [&on, &off] {
+            assert!(check_limits(&table(&["pages"]), as_before, as_before).is_ok());
+        }
     }
 }

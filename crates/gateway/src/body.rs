@@ -3,6 +3,7 @@
 use std::{
     future::Future,
     io,
+    net::IpAddr,
     pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
@@ -14,7 +15,7 @@ use std::{
 
 use axum::body::{Body, Bytes, HttpBody};
 use bytes::BytesMut;
-use chancery_middleware::{Code, Problem, Room, Standing, Taken};
+use chancery_middleware::{Code, Party, Problem, Room, Standing, Taken};
 use http::{HeaderMap, HeaderName};
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt as _;
@@ -242,14 +243,14 @@ const BYTES_A_SECOND: u64 = 16 * 1024;
 /// Room for all bodies that are being read at once: 256 MiB. What finds none is refused, in the place of memory.
 static ROOM: Room = Room::of(1_024);
 
-/// Reads a body and puts it back with all that came of it: trailers, and where it is longer than `most`, takes too long or breaks off,
-/// what was read and then the rest or the same break.
-pub(crate) async fn whole(body: &mut Body, most: usize) -> Result<Bytes, Problem> {
-    whole_within(body, most, PATIENCE, &ROOM).await
+/// Reads a body of this client and puts it back with all that came of it: trailers, and where it is longer than `most`, takes too long or
+/// breaks off, what was read and then the rest or the same break.
+pub(crate) async fn whole(body: &mut Body, most: usize, client: Option<IpAddr>) -> Result<Bytes, Problem> {
+    whole_within(body, most, PATIENCE, ROOM.begin(Party::client(client))).await
 }
 
-async fn whole_within(body: &mut Body, most: usize, patience: Duration, room: &'static Room) -> Result<Bytes, Problem> {
-    let (mut read, mut end, mut taken) = (BytesMut::new(), None, room.begin(Vec::new()));
+async fn whole_within(body: &mut Body, most: usize, patience: Duration, mut taken: Taken) -> Result<Bytes, Problem> {
+    let (mut read, mut end) = (BytesMut::new(), None);
     let begun = tokio::time::Instant::now();
     let judged: Result<(), Problem> = loop {
         let allowed = patience + Duration::from_secs(read.len() as u64 / BYTES_A_SECOND);
@@ -392,11 +393,15 @@ mod tests {
     #[tokio::test]
     async fn a_body_that_does_not_come_is_not_waited_for() {
         let mut body = Body::new(Slow(0, None));
-        let refused = whole_within(&mut body, 8, Duration::from_millis(50), &ROOM).await;
+        let refused = whole_within(&mut body, 8, Duration::from_millis(50), nobodys(&ROOM)).await;
         assert!(refused.is_err_and(|problem| problem.code() == Code::Timeout));
         assert_eq!(body.collect().await.unwrap().to_bytes(), "ab", "where it is only observed it goes on whole");
         let mut body = Body::new(Slow(0, None));
-        assert_eq!(whole_within(&mut body, 8, PATIENCE, &ROOM).await.unwrap(), "ab");
+        assert_eq!(whole(&mut body, 8, None).await.unwrap(), "ab");
+    }
+
+    fn nobodys(room: &'static Room) -> Taken {
+        room.begin(Vec::new())
     }
 
     #[tokio::test]
@@ -406,12 +411,12 @@ mod tests {
         let mut short = Body::from(vec![7; Room::FREE]);
         let mut long = Body::from(vec![7; Room::FREE + Room::PIECE]);
         let mut longer = Body::from(vec![7; Room::FREE + 2 * Room::PIECE + 1]);
-        let mut held = room.begin(Vec::new());
+        let mut held = nobodys(room);
         assert!(held.grow_to(Room::FREE + Room::PIECE));
-        assert!(whole_within(&mut short, usize::MAX, PATIENCE, room).await.is_ok());
-        assert!(whole_within(&mut long, usize::MAX, PATIENCE, room).await.is_ok());
+        assert!(whole_within(&mut short, usize::MAX, PATIENCE, nobodys(room)).await.is_ok());
+        assert!(whole_within(&mut long, usize::MAX, PATIENCE, nobodys(room)).await.is_ok());
         drop(held);
-        let refused = whole_within(&mut longer, usize::MAX, PATIENCE, room).await;
+        let refused = whole_within(&mut longer, usize::MAX, PATIENCE, nobodys(room)).await;
         assert!(refused.is_err_and(|problem| problem.code() == Code::Overloaded));
         assert_eq!(longer.collect().await.unwrap().to_bytes().len(), Room::FREE + 2 * Room::PIECE + 1);
         assert_eq!(room.free(), 1, "what was read takes its room until it is taken");
@@ -419,16 +424,32 @@ mod tests {
         assert_eq!(room.free(), 2, "and it is free again");
     }
 
+    /// Attack 6.B3: of one client's 256 bodies whose last byte was held back, nobody's else was read.
+    #[tokio::test]
+    async fn a_client_whose_bodies_fill_its_share_keeps_no_room_from_another() {
+        let client = |last: u8| Some(IpAddr::from([192, 0, 2, last]));
+        let length = Room::FREE + 64 * Room::PIECE;
+        let read = async |last: u8| {
+            let mut body = Body::from(vec![7; length]);
+            let read = whole(&mut body, usize::MAX, client(last)).await.map(drop);
+            (read, body)
+        };
+        let held = [read(1).await, read(1).await];
+        assert!(held.iter().all(|(read, _)| read.is_ok()));
+        assert!(read(1).await.0.is_err_and(|problem| problem.code() == Code::Overloaded));
+        assert!(read(2).await.0.is_ok());
+    }
+
     #[tokio::test]
     async fn a_body_is_whole_again_after_it_was_looked_at() {
         let mut body = Body::from("12345678");
-        assert_eq!(whole(&mut body, 8).await.unwrap(), "12345678");
+        assert_eq!(whole(&mut body, 8, None).await.unwrap(), "12345678");
         assert_eq!(body.size_hint().exact(), Some(8));
-        assert!(whole(&mut body, 7).await.is_err_and(|problem| problem.code() == Code::TooLarge));
+        assert!(whole(&mut body, 7, None).await.is_err_and(|problem| problem.code() == Code::TooLarge));
         assert_eq!(body.size_hint().exact(), Some(8));
         assert_eq!(body.collect().await.unwrap().to_bytes(), "12345678");
         let mut none = Body::empty();
-        assert_eq!(whole(&mut none, 8).await.unwrap(), "");
+        assert_eq!(whole(&mut none, 8, None).await.unwrap(), "");
         assert!(none.is_end_stream(), "what has no body may be sent again");
     }
 
@@ -438,7 +459,7 @@ mod tests {
             [(HeaderName::from_static("x-sum"), HeaderValue::from_static("1"))].into_iter().collect();
         let mut body = Body::new(Body::from("abc").with_trailers(std::future::ready(Some(Ok(trailers.clone())))));
         for _ in 0..2 {
-            assert_eq!(whole(&mut body, 3).await.unwrap(), "abc");
+            assert_eq!(whole(&mut body, 3, None).await.unwrap(), "abc");
             assert_eq!(body.size_hint().exact(), None, "with a length that is said they would not be sent");
         }
         let body = body.collect().await.unwrap();
@@ -471,7 +492,7 @@ mod tests {
     async fn a_body_that_breaks_off_breaks_off_again_after_it_was_looked_at() {
         let mut body = Body::new(Broken(0));
         for _ in 0..2 {
-            let refused = whole(&mut body, 8).await;
+            let refused = whole(&mut body, 8, None).await;
             assert!(refused.is_err_and(|problem| problem.code() == Code::RequestMalformed));
             assert!(body.size_hint().exact().is_none() && !body.is_end_stream());
         }

@@ -1,14 +1,21 @@
 //! How one server of an application is asked: over HTTP/1 or HTTP/2, and what is known of a request that it did not answer.
 
-use std::{error::Error, io};
+use std::{
+    error::Error,
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+};
 
-use axum::body::Body;
+use axum::body::{Body, Bytes, HttpBody};
 use http::{Request, Response};
-use hyper::client::conn::TrySendError;
+use http_body::{Frame, SizeHint};
+use hyper::{body::Incoming, client::conn::TrySendError};
 use hyper_util::{
     client::legacy,
     rt::{TokioExecutor, TokioTimer},
 };
+use tokio::sync::oneshot;
 
 use crate::{connections::Connections, dial::Dial, upstream::IDLE};
 
@@ -61,9 +68,10 @@ impl Client {
             Self::Http2(client) => client,
         };
         // It gives nothing back.
-        let again = http_body::Body::is_end_stream(request.body()).then(|| Box::new(bodiless(&request)));
+        let again = request.body().is_end_stream().then(|| Box::new(bodiless(&request)));
+        let (request, going) = if again.is_some() { (request, None) } else { until_answered(request) };
         match client.request(request).await {
-            Ok(response) => Ok(response.map(Body::new)),
+            Ok(response) => Ok(response.map(|body| Body::new(Answer { body, _going: going }))),
             Err(error) => {
                 let connecting = error.is_connect();
                 let unsent = again.filter(|_| connecting || was_never_sent(&error));
@@ -86,4 +94,96 @@ fn bodiless(request: &Request<Body>) -> Request<Body> {
 /// As over HTTP/1; hyper-util keeps the message and tells so by this text alone.
 fn was_never_sent(error: &legacy::Error) -> bool {
     error.to_string() == "client error (Canceled)"
+}
+
+/// The same request, whose body breaks off when what is given with it is dropped: hyper alone would send it to its end, however long its
+/// answer is over, and each would hold one of the few streams that the application has.
+fn until_answered(request: Request<Body>) -> (Request<Body>, Option<oneshot::Sender<()>>) {
+    let (going, answered) = oneshot::channel();
+    (request.map(|body| Body::new(Upload { body, answered: Some(answered) })), Some(going))
+}
+
+struct Upload {
+    body: Body,
+    answered: Option<oneshot::Receiver<()>>,
+}
+
+impl HttpBody for Upload {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let this = &mut *self;
+        if this.answered.as_mut().is_some_and(|answered| Pin::new(answered).poll(cx).is_ready()) {
+            (this.body, this.answered) = (Body::empty(), None);
+            return Poll::Ready(Some(Err(axum::Error::new(io::Error::from(io::ErrorKind::BrokenPipe)))));
+        }
+        Pin::new(&mut this.body).poll_frame(cx)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+}
+
+/// An answer's body; while it goes on, so may its request's.
+struct Answer {
+    body: Incoming,
+    _going: Option<oneshot::Sender<()>>,
+}
+
+impl HttpBody for Answer {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{convert::Infallible, time::Duration};
+
+    use http_body_util::BodyExt as _;
+    use hyper::{server::conn::http2, service::service_fn};
+    use hyper_util::rt::TokioIo;
+    use tokio::{net::TcpListener, sync::mpsc, time::timeout};
+
+    use super::*;
+    use crate::{Address, connections::tests::Endless};
+
+    /// Attack 6.B1: an application that neither reads nor refuses what is sent has only so many streams.
+    #[tokio::test]
+    async fn over_http_2_an_upload_that_was_answered_early_ends_with_its_answer() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = Address::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+        let (keep, mut kept) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            let service = service_fn(move |request: Request<Incoming>| {
+                keep.send(request.into_body()).unwrap();
+                async { Ok::<_, Infallible>(Response::new(Body::from("hello"))) }
+            });
+            http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await
+        });
+        let client = Client::new(Dial::new(address, None), true);
+        let answer = client.send(Request::post("http://app/").body(Body::new(Endless)).unwrap()).await.unwrap();
+        assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "hello");
+        let mut upload = kept.recv().await.unwrap();
+        let end = timeout(Duration::from_secs(20), upload.frame()).await.expect("it ends");
+        assert!(end.unwrap().is_err());
+    }
 }

@@ -12,12 +12,14 @@ use std::{
 };
 
 use axum::body::{Body, Bytes, HttpBody};
-use http::{Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, Request, Response, StatusCode, header};
 use http_body::{Frame, SizeHint};
 use hyper::{
     body::Incoming,
     client::conn::http1::{self, SendRequest},
+    rt::{Read, Write},
 };
+use tokio::task::AbortHandle;
 
 use crate::{client::Failed, dial::Dial};
 
@@ -48,8 +50,17 @@ struct Held {
 
 #[derive(Debug)]
 struct Free {
-    sender: SendRequest<Body>,
+    connection: Connection,
     since: Instant,
+}
+
+/// One of them. What still goes on over it when it is dropped ends: hyper alone would send a request's body to its end, however long its
+/// answer is over.
+#[derive(Debug)]
+struct Connection {
+    sender: SendRequest<Body>,
+    /// None where it speaks another protocol by now.
+    task: Option<AbortHandle>,
 }
 
 impl Connections {
@@ -61,52 +72,81 @@ impl Connections {
     /// Sends a request over a connection that is free, or a new one, and waits for the head of its answer. Dropped before, the connection
     /// ends.
     pub(crate) async fn send(&self, request: Request<Body>) -> Result<Response<Body>, Failed> {
-        let mut sender = match self.shelf.take() {
-            Some(sender) => sender,
+        let mut connection = match self.shelf.take() {
+            Some(connection) => connection,
             None => match self.connect().await {
-                Ok(sender) => sender,
+                Ok(connection) => connection,
                 Err(error) => return Err(Failed::unconnected(error, request)),
             },
         };
-        let (parts, body) = sender.try_send_request(request).await.map_err(Failed::unanswered)?.into_parts();
-        let mut answer = Answer { body, sender: Some(sender), shelf: Arc::clone(&self.shelf) };
+        let told = authenticates_connection(request.headers(), &header::AUTHORIZATION);
+        let answered = connection.sender.try_send_request(request).await.map_err(Failed::unanswered)?;
+        let (parts, body) = answered.into_parts();
+        let is_somebodys = told || authenticates_connection(&parts.headers, &header::WWW_AUTHENTICATE);
+        let shelf = (!is_somebodys).then(|| Arc::clone(&self.shelf));
+        let mut answer = Answer { body, connection: Some(connection), shelf };
         if parts.status == StatusCode::SWITCHING_PROTOCOLS {
-            // It speaks another protocol from here on.
-            answer.sender = None;
+            answer.leave();
         } else if answer.body.is_end_stream() {
             answer.bring_back();
         }
         Ok(Response::from_parts(parts, Body::new(answer)))
     }
 
-    async fn connect(&self) -> io::Result<SendRequest<Body>> {
-        let stream = self.dial.connect().await?;
+    async fn connect(&self) -> io::Result<Connection> {
+        Connection::begin(self.dial.connect().await?).await
+    }
+}
+
+impl Connection {
+    async fn begin(stream: impl Read + Write + Unpin + Send + 'static) -> io::Result<Self> {
         let (sender, connection) = http1::handshake(stream).await.map_err(io::Error::other)?;
         // It ends with its sender, or when the server closes it; what went wrong is the request's to tell.
-        tokio::spawn(async move {
+        let task = tokio::spawn(async move {
             let _ = connection.with_upgrades().await;
         });
-        Ok(sender)
+        Ok(Self { sender, task: Some(task.abort_handle()) })
     }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // One over which nothing goes ends with its sender, in good order.
+        if let Some(task) = self.task.take().filter(|_| !self.sender.is_ready()) {
+            task.abort();
+        }
+    }
+}
+
+/// Whether a field says that a connection is somebody's from here on: NTLM authenticates the connection and not the request, and
+/// Negotiate may ([RFC 4559 §6](https://www.rfc-editor.org/rfc/rfc4559#section-6)). It carries no request of anybody else.
+fn authenticates_connection(headers: &HeaderMap, field: &HeaderName) -> bool {
+    let mut parts = headers.get_all(field).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    parts.any(|part| {
+        let scheme = part.trim_ascii().split(u8::is_ascii_whitespace).next().unwrap_or_default();
+        scheme.eq_ignore_ascii_case(b"ntlm") || scheme.eq_ignore_ascii_case(b"negotiate")
+    })
 }
 
 impl Shelf {
     /// One over which a request can go out at once.
-    fn take(&self) -> Option<SendRequest<Body>> {
+    fn take(&self) -> Option<Connection> {
         let (mut held, now) = (self.held(), Instant::now());
-        held.free.retain(|free| !free.sender.is_closed());
+        held.free.retain(|free| !free.connection.sender.is_closed());
         // The last one first, so that those end which are too many. One that came back a moment ago may not be ready yet.
-        let fits = |free: &Free| free.sender.is_ready() && now.duration_since(free.since) < self.idle;
+        let fits = |free: &Free| free.connection.sender.is_ready() && now.duration_since(free.since) < self.idle;
         let at = held.free.iter().rposition(fits)?;
-        Some(held.free.swap_remove(at).sender)
+        Some(held.free.swap_remove(at).connection)
     }
 
-    fn put(shelf: &Arc<Self>, sender: SendRequest<Body>) {
+    /// Where there are too many, one goes whose request's body is still being sent, for its answer is over; if none is, the oldest.
+    fn put(shelf: &Arc<Self>, connection: Connection) {
         let mut held = shelf.held();
-        if held.free.len() >= MOST {
-            return;
-        }
-        held.free.push(Free { sender, since: Instant::now() });
+        let _too_many = (held.free.len() >= MOST).then(|| {
+            let sends = held.free.iter().position(|free| !free.connection.sender.is_ready());
+            held.free.remove(sends.unwrap_or_default())
+        });
+        held.free.push(Free { connection, since: Instant::now() });
         let watched = std::mem::replace(&mut held.watched, true);
         drop(held);
         if !watched {
@@ -114,10 +154,10 @@ impl Shelf {
         }
     }
 
-    /// Closes those that were idle for too long; says whether any is left.
+    /// Closes those that were idle for too long, and those over which a request's body still goes then; says whether any is left.
     fn sweep(&self) -> bool {
         let (mut held, now) = (self.held(), Instant::now());
-        held.free.retain(|free| !free.sender.is_closed() && now.duration_since(free.since) < self.idle);
+        held.free.retain(|free| !free.connection.sender.is_closed() && now.duration_since(free.since) < self.idle);
         held.watched = !held.free.is_empty();
         held.watched
     }
@@ -140,14 +180,22 @@ async fn watch(shelf: Weak<Shelf>, idle: Duration) {
 /// An answer's body. At its end its connection is free again; if it is dropped before, the connection ends with it.
 struct Answer {
     body: Incoming,
-    sender: Option<SendRequest<Body>>,
-    shelf: Arc<Shelf>,
+    connection: Option<Connection>,
+    /// None where nobody else may have the connection.
+    shelf: Option<Arc<Shelf>>,
 }
 
 impl Answer {
     fn bring_back(&mut self) {
-        if let Some(sender) = self.sender.take() {
-            Shelf::put(&self.shelf, sender);
+        if let (Some(connection), Some(shelf)) = (self.connection.take(), &self.shelf) {
+            Shelf::put(shelf, connection);
+        }
+    }
+
+    /// It speaks another protocol from here on, and ends with that.
+    fn leave(&mut self) {
+        if let Some(mut connection) = self.connection.take() {
+            connection.task = None;
         }
     }
 }
@@ -160,7 +208,7 @@ impl HttpBody for Answer {
         let this = &mut *self;
         let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
         match &frame {
-            Some(Err(_)) => this.sender = None,
+            Some(Err(_)) => this.connection = None,
             Some(Ok(_)) if !this.body.is_end_stream() => {}
             Some(Ok(_)) | None => this.bring_back(),
         }
@@ -177,13 +225,16 @@ impl HttpBody for Answer {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    use http::HeaderValue;
     use http_body_util::BodyExt as _;
+    use hyper_util::rt::TokioIo;
     use tokio::{
-        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex},
         net::TcpListener,
+        time::timeout,
     };
 
     use super::*;
@@ -241,14 +292,35 @@ mod tests {
         Request::builder().uri("/").header("host", "app").body(Body::empty()).unwrap()
     }
 
+    /// A body of which nothing ever comes.
+    pub(crate) struct Endless;
+
+    impl HttpBody for Endless {
+        type Data = Bytes;
+        type Error = io::Error;
+
+        fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+            Poll::Pending
+        }
+    }
+
+    fn upload() -> Request<Body> {
+        Request::builder().method("POST").uri("/").header("host", "app").body(Body::new(Endless)).unwrap()
+    }
+
     async fn body_of(connections: &Connections) -> Bytes {
-        connections.send(request()).await.unwrap().into_body().collect().await.unwrap().to_bytes()
+        answered(connections, request()).await
+    }
+
+    async fn answered(connections: &Connections, request: Request<Body>) -> Bytes {
+        connections.send(request).await.unwrap().into_body().collect().await.unwrap().to_bytes()
     }
 
     /// Waits until the task of the connection that came back has seen that its answer is over.
     async fn settled(connections: &Connections) {
         for _ in 0..100 {
-            if connections.shelf.held().free.iter().all(|free| free.sender.is_ready() || free.sender.is_closed()) {
+            let is_settled = |free: &Free| free.connection.sender.is_ready() || free.connection.sender.is_closed();
+            if connections.shelf.held().free.iter().all(is_settled) {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -286,6 +358,70 @@ mod tests {
         assert!(application.has_open(0).await);
         assert_eq!(body_of(&connections).await, "hello", "and there is another one");
         assert_eq!(application.all(), 2);
+    }
+
+    /// Attack 6.B1: it went on for hours, and nobody counted it.
+    #[tokio::test]
+    async fn an_upload_that_was_answered_early_ends_soon_after_its_answer() {
+        let (application, connections) = Application::start(ANSWER, Duration::from_millis(50)).await;
+        assert_eq!(answered(&connections, upload()).await, "hello");
+        assert!(application.has_open(0).await);
+        let (application, connections) = Application::start(ANSWER, Duration::from_secs(60)).await;
+        drop(connections.send(upload()).await.unwrap());
+        assert!(application.has_open(0).await, "at once if nobody takes its answer");
+    }
+
+    /// Attack 6.B2: such uploads took the whole shelf, and no connection of anybody was used twice.
+    #[tokio::test]
+    async fn a_full_shelf_closes_what_is_still_sent_and_then_the_oldest() {
+        let shelf = Arc::new(Shelf { idle: Duration::from_secs(60), held: Mutex::default() });
+        let (mut sending, mut servers) = (Vec::new(), Vec::new());
+        for at in 0..MOST + 2 {
+            let (ours, theirs) = duplex(1024);
+            let mut connection = Connection::begin(TokioIo::new(ours)).await.unwrap();
+            connection.sender.ready().await.unwrap();
+            if at == 7 {
+                sending.push(connection.sender.try_send_request(upload()));
+            }
+            Shelf::put(&shelf, connection);
+            servers.push(theirs);
+        }
+        assert_eq!(shelf.held().free.len(), MOST);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let mut open = Vec::new();
+        for (at, server) in servers.iter_mut().enumerate() {
+            if !has_ended(server).await {
+                open.push(at);
+            }
+        }
+        assert!(!open.contains(&0) && !open.contains(&7) && open.len() == MOST, "{open:?}");
+        drop(sending);
+    }
+
+    async fn has_ended(server: &mut DuplexStream) -> bool {
+        timeout(Duration::ZERO, server.read_to_end(&mut Vec::new())).await.is_ok()
+    }
+
+    /// Attack 6.B8: whoever came next was answered as the one before.
+    #[tokio::test]
+    async fn a_connection_on_which_somebody_is_authenticated_is_nobody_elses() {
+        const ASKS: &[u8] = b"HTTP/1.1 401 Unauthorized\r\nwww-authenticate: Basic realm=\"a\", Negotiate\r\n\
+            content-length: 5\r\n\r\nhello";
+        for (answer, credential, connections_made) in [
+            (ANSWER, "NTLM TlRM", 2),
+            (ANSWER, "negotiate YII=", 2),
+            (ANSWER, "Basic YTpi", 1),
+            (ASKS, "Basic YTpi", 2),
+        ] {
+            let (application, connections) = Application::start(answer, Duration::from_secs(60)).await;
+            for _ in 0..2 {
+                let mut request = request();
+                request.headers_mut().insert(header::AUTHORIZATION, HeaderValue::from_static(credential));
+                assert_eq!(answered(&connections, request).await, "hello");
+                settled(&connections).await;
+            }
+            assert_eq!(application.all(), connections_made, "{credential}");
+        }
     }
 
     #[tokio::test]

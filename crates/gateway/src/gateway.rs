@@ -36,7 +36,7 @@ use crate::{
     verdict::{VERDICT, Verdicts, admit, remains},
     webhook,
 };
-use answer::answer;
+use answer::{answer, unmeasured};
 use onward::query;
 use tables::Tables;
 
@@ -148,7 +148,8 @@ async fn find(State(gateway): State<Arc<Gateway>>, mut request: Request<Body>, n
         request.extensions_mut().insert(Watched);
     }
     request.extensions_mut().insert(found);
-    let response = next.run(request).await;
+    let asks_for_head = *request.method() == Method::HEAD;
+    let response = unmeasured(next.run(request).await, asks_for_head);
     if extended { extended::fold(response) } else { response }
 }
 

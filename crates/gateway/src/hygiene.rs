@@ -48,6 +48,8 @@ const CLAIMED: &[&str] = &[
     "x-chancery-",
     "x-tenant",
     "x-scope-orgid",
+    "x-org",
+    "x-user-",
     "x-forwarded",
     "x-original-",
     "x-originating-",
@@ -75,7 +77,7 @@ const CLAIMED: &[&str] = &[
     "x-amzn-mtls-",
     "x-arr-clientcert",
     // Front ends by their own names: Grafana's and others' proxies, Kong, Google, AWS, Azure, Cloudflare, Tailscale, Teleport, Authentik,
-    // Pomerium, Vouch, mod_auth_openidc, mod_auth_mellon, Shibboleth, SiteMinder, WebSEAL, Oracle, WebLogic, Envoy.
+    // Pomerium, Vouch, Hasura, mod_auth_openidc, mod_auth_mellon, Shibboleth, SiteMinder, WebSEAL, Oracle, WebLogic, Envoy.
     "x-webauth-",
     "x-grafana-user",
     "x-grafana-org-id",
@@ -100,6 +102,7 @@ const CLAIMED: &[&str] = &[
     "x-authentik-",
     "x-pomerium-",
     "x-vouch-",
+    "x-hasura-",
     "oidc-",
     "mellon-",
     "shib-",
@@ -120,8 +123,16 @@ const CLAIMED_WHOLE: &[&str] = &[
     "securitytenant",
     "x-csp-nonce",
     "x-user",
-    "x-email",
+    "x-userid",
+    "x-username",
     "x-userinfo",
+    "x-account-id",
+    "x-email",
+    "x-role",
+    "x-roles",
+    "x-group",
+    "x-groups",
+    "x-rh-identity",
     "forwarded",
     "client-ip",
     "proxy-client-ip",
@@ -140,6 +151,17 @@ const CLAIMED_WHOLE: &[&str] = &[
     "x-http-method",
     "x-http-method-override",
     "x-method-override",
+];
+
+/// What begins like one and is none: credentials of applications' own, and what says only how to answer.
+const NO_CLAIMS: [&str; 7] = [
+    "x-auth-token",
+    "x-auth-key",
+    "x-hasura-admin-secret",
+    "x-user-agent",
+    "x-user-language",
+    "x-user-locale",
+    "x-user-timezone",
 ];
 
 /// What all of them begin with: of most headers nothing more is looked at.
@@ -161,11 +183,8 @@ pub fn is_claim(name: &str) -> bool {
     if !name.bytes().next().is_some_and(|first| FIRST.contains(&first.to_ascii_lowercase())) {
         return false;
     }
-    // Credentials of applications' own.
-    if is(name, "x-auth-token") || is(name, "x-auth-key") {
-        return false;
-    }
-    CLAIMED.iter().any(|text| begins(name, text)) || CLAIMED_WHOLE.iter().any(|text| is(name, text))
+    let claimed = CLAIMED.iter().any(|text| begins(name, text)) || CLAIMED_WHOLE.iter().any(|text| is(name, text));
+    claimed && !NO_CLAIMS.iter().any(|text| is(name, text))
 }
 
 /// Whether a route may take a header of this name out: not those that say where a message goes and where it ends.
@@ -480,6 +499,17 @@ mod tests {
             "SSL-Client-Verify",
             "X-SSL-Client-S-DN",
             "X-User",
+            // Attack 6.B6: the list stopped one letter before what gateways written by hand mostly set.
+            "X-User-Id",
+            "x_user_roles",
+            "X-Userid",
+            "X-Username",
+            "X-Account-Id",
+            "X-Organization-Id",
+            "X-Roles",
+            "X-Groups",
+            "X-Rh-Identity",
+            "X-Hasura-User-Id",
             "x_email",
             "Remote-Groups",
             "Remote.Email",
@@ -527,7 +557,10 @@ mod tests {
             "x-goog-api-key",
             "x-amz-date",
             "x-amzn-trace-id",
-            "x-user-id",
+            "X-User-Timezone",
+            "x-hasura-admin-secret",
+            "x-origin",
+            "x-group-by",
             "x-hostname",
             "idempotency-key",
             "window-target",

@@ -92,7 +92,7 @@ pub(crate) async fn examined(
         return Ok(());
     }
     let longest = exchange.instance().settings().webhook_body_bytes as usize;
-    let body = whole(request.body_mut(), longest).await?;
+    let body = whole(request.body_mut(), longest, exchange.info().address).await?;
     let (headers, id) = (request.headers().clone(), hook.source.to_string());
     Hooked::new(exchange, headers, body).examine((&hook.tenant, &id), token.as_deref()).await
 }

@@ -130,7 +130,7 @@ fn give_back(held: &mut HashMap<IpNet, usize>, address: Option<IpAddr>, taken: u
 
 /// The networks that an address counts for, and which part of the whole each may have: an eighth, as one client. A home is given a /56
 /// of IPv6; who has a /48 has 256 of those, which have a quarter together.
-fn networks(address: IpAddr) -> impl Iterator<Item = (IpNet, usize)> {
+pub(crate) fn networks(address: IpAddr) -> impl Iterator<Item = (IpNet, usize)> {
     let address = address.to_canonical();
     let parts: &[(u8, usize)] = if address.is_ipv4() { &[(32, 8)] } else { &[(56, 8), (48, 4)] };
     parts.iter().filter_map(move |(bits, parts)| Some((IpNet::new(address, *bits).ok()?.trunc(), *parts)))

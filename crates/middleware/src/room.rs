@@ -2,10 +2,14 @@
 
 use std::{
     collections::BTreeMap,
+    net::IpAddr,
     sync::{Mutex, PoisonError},
 };
 
 use chancery_domain::{TenantId, ids::WebhookSourceId};
+use ipnet::IpNet;
+
+use crate::places::networks;
 
 /// Room for the bodies that are read in one place. Short ones need none; of what is longer it has so many pieces.
 #[derive(Debug)]
@@ -28,6 +32,15 @@ pub enum Party {
     Tenant(TenantId),
     /// A source of webhooks has a quarter.
     Source(WebhookSourceId),
+    /// A client's network has one of so many parts.
+    Network(IpNet, usize),
+}
+
+impl Party {
+    /// Those that a client at this address counts for, with the parts that they have of [places](crate::Places).
+    pub fn client(address: Option<IpAddr>) -> Vec<Self> {
+        address.into_iter().flat_map(networks).map(|(network, parts)| Self::Network(network, parts)).collect()
+    }
 }
 
 /// What one body takes of a room; free again when dropped.
@@ -63,10 +76,11 @@ impl Room {
         change(&mut self.counts.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    const fn share(&self, party: Party) -> usize {
+    fn share(&self, party: Party) -> usize {
         match party {
             Party::Tenant(_) => self.pieces / 2,
             Party::Source(_) => self.pieces / 4,
+            Party::Network(_, parts) => self.pieces.checked_div(parts).unwrap_or_default(),
         }
     }
 }
@@ -156,5 +170,21 @@ mod tests {
         assert!(third.grow_to(long(1)) && ROOM.free() == 3);
         drop((same, beside, third, other));
         assert!(ROOM.free() == 8 && ROOM.with(|counts| counts.of.is_empty()));
+    }
+
+    /// Attack 6.B3.
+    #[test]
+    fn a_client_has_an_eighth_and_those_of_its_network_a_quarter() {
+        static ROOM: Room = Room::of(16);
+        let of = |address: &str| ROOM.begin(Party::client(Some(address.parse().unwrap())));
+        let long = |pieces: usize| Room::FREE + pieces * Room::PIECE;
+        let (mut one, mut same, mut other) = (of("192.0.2.1"), of("::ffff:192.0.2.1"), of("192.0.2.2"));
+        assert!(one.grow_to(long(2)) && !one.grow_to(long(3)) && !same.grow_to(long(1)), "an eighth");
+        assert!(other.grow_to(long(2)), "another client has its own");
+        let [mut home, mut neighbour, mut third] =
+            ["2001:db8:0:1::1", "2001:db8:0:100::1", "2001:db8:0:200::1"].map(of);
+        assert!(home.grow_to(long(2)) && neighbour.grow_to(long(2)) && !third.grow_to(long(1)), "a quarter");
+        drop((one, same, other, home, neighbour, third));
+        assert!(ROOM.free() == 16 && ROOM.with(|counts| counts.of.is_empty()));
     }
 }

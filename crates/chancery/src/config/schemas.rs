@@ -50,7 +50,8 @@ fn schema(entry: &mut Entry<'_>) -> Option<SchemaConfig> {
     let (file, url) = (entry.text("file"), entry.text("url"));
     let (ca_file, pins) = reach::of_entry(entry, url.as_deref());
     let trimmed = trimmed(entry);
-    let body_bytes = entry.number("body_bytes", 1024 * 1024, 1_usize, 64 * 1024 * 1024);
+    // At most what one client has of the room for bodies.
+    let body_bytes = entry.number("body_bytes", 1024 * 1024, 1_usize, 32 * 1024 * 1024);
     let refuse_undocumented = entry.flag("refuse_undocumented", false);
     let source = match (file, url) {
         (Some(file), None) => SchemaSource::File(PathBuf::from(file)),

@@ -1,8 +1,18 @@
 //! What the client gets of the application's answer.
 
-use axum::response::Response;
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use axum::{
+    body::{Body, Bytes, HttpBody},
+    response::Response,
+};
 use chancery_middleware::{Code, Forwarded, Holds, KeepsPlace, Problem};
 use http::{HeaderMap, HeaderValue, StatusCode, Version, header};
+use http_body::Frame;
 use hyper::upgrade::OnUpgrade;
 
 use crate::{
@@ -51,6 +61,33 @@ pub(super) fn answer(
         }
         // Another protocol that nobody asked for.
         (true, _) => Err(Code::UpstreamBadGateway.into()),
+    }
+}
+
+/// An answer that is a head alone has the length that was said, or none: from a body of no bytes axum would tell that the resource has
+/// none ([RFC 9110 §8.6](https://www.rfc-editor.org/rfc/rfc9110#section-8.6)).
+pub(super) fn unmeasured(response: Response, asks_for_head: bool) -> Response {
+    let is_head = asks_for_head || matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    if is_head && !response.headers().contains_key(header::CONTENT_LENGTH) && response.body().is_end_stream() {
+        response.map(|_| Body::new(Unmeasured))
+    } else {
+        response
+    }
+}
+
+/// No body, and no word of its length.
+struct Unmeasured;
+
+impl HttpBody for Unmeasured {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(None)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        true
     }
 }
 

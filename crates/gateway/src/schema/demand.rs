@@ -61,7 +61,8 @@ impl Demand for Schemas {
         if operation.has_body() {
             match read_as(request.headers()) {
                 Kind::Json => {
-                    let body = whole(request.body_mut(), contract.rules().body_bytes).await?;
+                    let client = asked.exchange.info().address;
+                    let body = whole(request.body_mut(), contract.rules().body_bytes, client).await?;
                     operation.check_body(&body, &mut found);
                 }
                 _ if request.body().is_end_stream() => {}

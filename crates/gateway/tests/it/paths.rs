@@ -1,11 +1,18 @@
 //! A path is read once, and the application gets what policy has read.
 
-use axum::http::Method;
+use std::net::SocketAddr;
+
+use axum::{
+    body::Body,
+    http::{Method, Request, Version},
+};
 use chancery_gateway::Authentication;
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use tokio::io::AsyncWriteExt as _;
 
 use crate::{
-    application::telling,
-    stage::{Stage, route},
+    application::{Bytewise, telling},
+    stage::{SOON, Stage, route},
 };
 
 async fn guarded() -> Stage {
@@ -80,4 +87,39 @@ async fn methods_that_a_route_does_not_take_find_no_other_route() {
         .await
         .refused(400, "request.malformed");
     stage.raw(b"OPTIONS * HTTP/1.1\r\nhost: app.test\r\nconnection: close\r\n\r\n").await.refused(404, "not_found");
+}
+
+/// Attack 6.B4: of a page that is made while it is sent, clients learned that nothing is there.
+#[tokio::test]
+async fn an_answer_that_is_a_head_alone_has_the_length_that_its_application_said_or_none() {
+    for (said, length) in [("transfer-encoding: chunked", None), ("content-length: 42", Some("42"))] {
+        let (app, _) = answering(format!("HTTP/1.1 200 OK\r\n{said}\r\n\r\n")).await;
+        let stage = Stage::before(app, |_| ()).await;
+        let head = stage.send("HEAD", "/export", &[]).await;
+        assert_eq!(head.status, 200);
+        assert_eq!(head.headers.get("content-length").map(|length| length.to_str().unwrap()), length);
+    }
+    // Over HTTP/1 hyper takes it out.
+    for status in ["204 No Content", "304 Not Modified"] {
+        let (app, _) = answering(format!("HTTP/1.1 {status}\r\netag: \"a\"\r\n\r\n")).await;
+        let stage = Stage::before(app, |_| ()).await;
+        let client: Client<_, Body> = Client::builder(TokioExecutor::new()).http2_only(true).build_http();
+        let request = Request::get(format!("http://{}/export", stage.address)).version(Version::HTTP_2);
+        let answered = tokio::time::timeout(SOON, client.request(request.body(Body::empty()).unwrap())).await;
+        let headers = answered.unwrap().unwrap().into_parts().0.headers;
+        assert!(headers.contains_key("etag") && !headers.contains_key("content-length"), "{status}");
+    }
+}
+
+/// An application that says the same to every request.
+async fn answering(text: String) -> (SocketAddr, Bytewise) {
+    Bytewise::speaking(move |_, mut stream, app| {
+        let text = text.clone();
+        async move {
+            while app.head(&mut stream).await.is_some() {
+                let _ = stream.write_all(text.as_bytes()).await;
+            }
+        }
+    })
+    .await
 }

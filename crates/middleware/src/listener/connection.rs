@@ -61,7 +61,7 @@ pub(super) async fn attend(house: Arc<House>, stream: TcpStream, peer: SocketAdd
     let (work, shared) = (Arc::new(Work::default()), Arc::new(Shared::default()));
     let held = Held { secure, stopped: house.stopped.clone(), work: Arc::clone(&work), _place: place };
     let connection = Connection(Arc::new(held));
-    let wire = Wire::new(stream, house.bounds, Arc::clone(&shared));
+    let wire = Wire::new(stream, house.bounds, Arc::clone(&shared), Arc::clone(&work));
     let service = service_fn(|request| answer(&house, &connection, &shared, peer, request));
     let io = TokioIo::new(wire);
     let mut served = pin!(house.builder.serve_connection_with_upgrades(io, service));

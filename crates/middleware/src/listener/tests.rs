@@ -200,6 +200,25 @@ async fn a_slow_head_and_a_slow_body_are_cut_off() {
     assert!(whole.ends_with("ate 3"), "{whole}");
 }
 
+/// Attack 6.B7: the answer to the first was lost.
+#[tokio::test]
+async fn a_head_behind_another_has_its_own_time_from_when_that_is_answered() {
+    let hasty = Bounds { head: Duration::from_millis(500), ..Bounds::default() };
+    let running = served(slow(), hasty).await;
+    for (rest, answers) in [("host: x\r\nconnection: close\r\n\r\n", 2), ("", 1)] {
+        let mut stream = TcpStream::connect(running.address).await.unwrap();
+        stream.write_all(b"GET /slow HTTP/1.1\r\n").await.unwrap();
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        stream.write_all(b"host: x\r\n\r\nGET /slow HTTP/1.1\r\n").await.unwrap();
+        tokio::time::sleep(Duration::from_millis(900)).await;
+        stream.write_all(rest.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        let _ = tokio::time::timeout(SOON, stream.read_to_end(&mut answer)).await.expect("it is closed");
+        let answer = String::from_utf8_lossy(&answer);
+        assert_eq!(answer.matches("done").count(), answers, "{answer}");
+    }
+}
+
 #[tokio::test]
 async fn a_refused_head_is_answered_after_those_before_it() {
     let running = served(slow(), Bounds::default()).await;

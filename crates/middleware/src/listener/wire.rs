@@ -20,6 +20,7 @@ use tokio::{
 use super::{
     Bounds, Stream,
     scan::{Malformed, Scan, Seen},
+    work::Work,
 };
 
 /// What hyper is shown in place of a head that is refused: no route has this path, and nothing follows it.
@@ -64,6 +65,7 @@ impl Shared {
 pub(super) struct Wire {
     inner: Box<dyn Stream>,
     shared: Arc<Shared>,
+    work: Arc<Work>,
     scan: Scan,
     /// Seen and let through, not yet taken.
     ready: BytesMut,
@@ -89,10 +91,11 @@ enum End {
 }
 
 impl Wire {
-    pub(super) fn new(inner: Box<dyn Stream>, bounds: Bounds, shared: Arc<Shared>) -> Self {
+    pub(super) fn new(inner: Box<dyn Stream>, bounds: Bounds, shared: Arc<Shared>, work: Arc<Work>) -> Self {
         Self {
             inner,
             shared,
+            work,
             scan: Scan::new(bounds.head_bytes),
             ready: BytesMut::new(),
             held: BytesMut::new(),
@@ -161,11 +164,12 @@ impl Wire {
             let waiting = *self.waiting.get_or_insert_with(Instant::now);
             let allowed = self.body + Duration::from_secs(self.came / BYTES_A_SECOND);
             allowed.saturating_sub(self.waited + waiting.elapsed())
-        } else if self.scan.in_head() && !self.held.is_empty() {
+        } else if self.scan.in_head() && !self.held.is_empty() && !self.work.is_running() {
             let waiting = *self.waiting.get_or_insert_with(Instant::now);
             self.head.saturating_sub(waiting.elapsed())
         } else {
-            self.deadline = None;
+            // The next head's time begins when the request before it is answered.
+            (self.waiting, self.deadline) = (None, None);
             return Poll::Pending;
         };
         let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep(left)));
@@ -178,16 +182,16 @@ impl Wire {
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
-    /// Bytes came.
-    fn came(&mut self, count: usize, was_in_body: bool) {
-        let in_body = self.scan.in_body();
-        if was_in_body && in_body {
+    /// Bytes came, after so many heads.
+    fn came(&mut self, count: usize, was_in_body: bool, heads: u64) {
+        let (in_body, is_another) = (self.scan.in_body(), self.scan.heads != heads);
+        if was_in_body && in_body && !is_another {
             self.came = self.came.saturating_add(count as u64);
             // At most so much of one wait counts: nobody may have looked whether something came.
             let waited = self.waiting.take().map_or(Duration::ZERO, |since| since.elapsed());
             self.waited += waited.min(self.body / 6);
             self.deadline = None;
-        } else if was_in_body != in_body || self.held.is_empty() {
+        } else if is_another || was_in_body != in_body || self.held.is_empty() {
             (self.came, self.waited, self.waiting, self.deadline) = (0, Duration::ZERO, None, None);
         }
     }
@@ -206,7 +210,7 @@ impl AsyncRead for Wire {
             None => {}
         }
         loop {
-            let (before, was_in_body) = (buf.filled().len(), this.scan.in_body());
+            let (before, was_in_body, heads) = (buf.filled().len(), this.scan.in_body(), this.scan.heads);
             match Pin::new(&mut this.inner).poll_read(cx, buf) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
@@ -223,7 +227,7 @@ impl AsyncRead for Wire {
                     Seen::Release(released) => {
                         this.held.extend_from_slice(fresh.get(released..).unwrap_or_default());
                         buf.set_filled(before + released);
-                        this.came(count, was_in_body);
+                        this.came(count, was_in_body, heads);
                         if released > 0 {
                             return Poll::Ready(Ok(()));
                         }
@@ -250,7 +254,7 @@ impl AsyncRead for Wire {
             buf.set_filled(before);
             this.decided(cx);
             this.look();
-            this.came(count, was_in_body);
+            this.came(count, was_in_body, heads);
             if this.hand_out(buf) {
                 return Poll::Ready(Ok(()));
             }

@@ -44,6 +44,10 @@ impl Work {
         Busy(Arc::clone(work))
     }
 
+    pub(super) fn is_running(&self) -> bool {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).0 > 0
+    }
+
     fn change(&self, to: impl FnOnce(usize) -> usize) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         *state = (to(state.0), Instant::now());
