@@ -612,7 +612,7 @@ async fn a_log_is_moved_in_turns() {
     let mut core: Value = serde_json::from_str(&event.core).unwrap();
     let (turn, more) = (16 * 1_024, 100);
     let mut events = Vec::new();
-    for n in 0..turn + more {
+    for n in 0_u64..turn + more {
         let mut id = event.id.to_bytes();
         id[10..].copy_from_slice(&n.to_be_bytes()[2..]);
         let id = EventId::from_bytes(id);

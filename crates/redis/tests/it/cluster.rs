@@ -124,8 +124,9 @@ const FIRST: i64 = 5_460;
 const WHOLE: u32 = 100_000;
 const PART: u32 = 50_000;
 
+/// Where the counters of a tenant lie.
 async fn slot(cluster: &Cluster, tenant: u8) -> i64 {
-    let key = format!("{{{}}}", format!("{tenant:02x}").repeat(16));
+    let key = format!("{{{}}}", data_encoding::BASE64URL_NOPAD.encode(&[tenant; 16]));
     redis::from_redis_value(cluster.servers()[1].tell(&["CLUSTER", "KEYSLOT", &key]).await).unwrap()
 }
 

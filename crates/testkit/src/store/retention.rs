@@ -221,7 +221,7 @@ pub async fn rules_that_are_filed_under_nothing_are_found(store: &impl Backend) 
     let logged: Vec<LoggedEvent> = (0..).zip(events).map(|(index, event)| logged_event(event, index)).collect();
     commit!(store, OURS, .log_events(&logged));
     assert_eq!(view(store, OURS).await.unfiled_rules().await.unwrap(), [0, 1, 4]);
-    assert_eq!(view(store, THEIRS).await.unfiled_rules().await.unwrap(), []);
+    assert!(view(store, THEIRS).await.unfiled_rules().await.unwrap().is_empty());
 }
 
 /// What is not committed stays.
