@@ -123,6 +123,7 @@ async fn every_operation_tells_the_log_what_it_did() {
     let mut asked = Asked::default();
     people(&world, &mut asked).await;
     programs(&world, &mut asked).await;
+    values(&world, &mut asked).await;
     let document = app.anonymous("GET", "/openapi.json", None).await.ok();
     for (template, item) in document["paths"].as_object().unwrap() {
         for (method, operation) in item.as_object().unwrap() {
@@ -292,6 +293,28 @@ async fn programs(world: &World, asked: &mut Asked) {
     let pairs = [("token", token["access_token"].as_str().unwrap())];
     asked.note("oauth_introspect", lab.ask(app, "/oauth2/introspect", &pairs).await);
     asked.note("oauth_revoke", lab.ask(app, "/oauth2/revoke", &pairs).await);
+}
+
+/// What is sealed is opened and re-sealed; of what holds nothing nobody is told.
+async fn values(world: &World, asked: &mut Asked) {
+    let app = &world.app;
+    let (service, officer) = (&world.clinic.service, &world.clinic.officer);
+    let item = |name: &str, value: &Value| {
+        let mut item = json!({"table": "patients", "column": "ssn", "row": "1"});
+        item[name] = value.clone();
+        item
+    };
+    let body = json!({"items": [item("value", &json!("999-76-6866"))]});
+    let sealed = asked.note("seal", app.post(service, "/v1/seal", body).await).ok()["items"][0]["sealed"].clone();
+    let body = json!({"reason": "visit", "items": [item("sealed", &sealed)]});
+    asked.note("open", app.post(service, "/v1/open", body).await).ok();
+    let body = json!({"items": [item("sealed", &sealed)]});
+    asked.note("reseal", app.post(officer, "/v1/reseal", body).await).ok();
+    let fields = json!([{"pointer": "/ssn", "column": "ssn"}]);
+    let body = json!({"table": "patients", "row": "1", "document": {"ssn": "999-76-6866"}, "fields": fields});
+    let sealed = asked.note("seal_document", app.post(service, "/v1/documents/seal", body).await).ok();
+    let body = json!({"table": "patients", "row": "1", "reason": "visit", "document": sealed["document"]});
+    asked.note("open_document", app.post(service, "/v1/documents/open", body).await).ok();
 }
 
 fn bearer(tokens: &Value) -> Caller {
