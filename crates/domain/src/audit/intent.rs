@@ -199,8 +199,9 @@ impl Opening {
         self.gave.fetch_add(u64::try_from(bytes).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
-    /// Something of a stream, which counts as opened from its header on, did not open. If nothing of it was let out, none of it was.
-    pub(crate) fn broke_off(&self) {
+    /// Something of it did not open, though it counts as opened: a stream does from its header on. If nothing of it was let out, none of
+    /// it was; if some was, its end is [`End::BrokenOff`] by itself.
+    pub(crate) fn refuse(&self) {
         if self.gave.load(Ordering::Relaxed) == 0 {
             self.opened.store(0, Ordering::Relaxed);
             self.refused.store(1, Ordering::Relaxed);

@@ -58,8 +58,8 @@ pub struct BlobFence {
 
 impl BlobFence {
     /// The last piece was let out.
-    pub fn end(self) {
-        self.fence.end();
+    pub fn let_out(self) {
+        self.fence.let_out();
     }
 
     /// A piece of so many bytes was let out.
@@ -190,7 +190,7 @@ pub async fn blob_failed(
     fence: BlobFence,
     error: RecordError,
 ) -> RecordError {
-    fence.fence.break_off();
+    fence.fence.refuse();
     open_failed(instance, call, &place.table, error).await
 }
 
