@@ -202,9 +202,8 @@ pub(crate) async fn open_blob(
     if let Err(error) = fence.stands(&app.instance).await {
         return refused(&app, &call, &exchange, &at, fence, error).await;
     }
-    // Nothing of such a range is held back, so its stream was read and verified to the end.
+    // Nothing of such a range is held back, so its stream was read and verified to the end. Nothing of it goes out either.
     if let Some(length) = opening.is_behind() {
-        fence.let_out();
         return Ok(behind_the_end(length));
     }
     app.metrics.opened.inc();

@@ -47,7 +47,8 @@ codes! {
         Refused = "refused",
         /// A stream of which something was let out did not come to its end.
         BrokenOff = "broken_off",
-        /// It did not come to its end: the caller went away, the keys changed, or something beneath failed.
+        /// It did not come to its end, and nothing was let out: the caller went away, the keys changed, something beneath failed, or a
+        /// range began behind the end.
         Abandoned = "abandoned",
         /// Nobody knows: its process ended before it did.
         Indeterminate = "indeterminate",
