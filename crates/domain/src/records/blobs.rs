@@ -126,7 +126,7 @@ pub async fn seal_blob(
 ///
 /// # Errors
 ///
-/// [`RecordError`]. When the header does not open, a second event says so; for chunks see [`blob_failed`].
+/// [`RecordError`]. When the header does not open, `record.open_failed` says so; for chunks see [`blob_failed`].
 pub async fn open_blob(
     instance: &Instance,
     call: &Call,
