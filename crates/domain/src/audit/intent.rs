@@ -63,12 +63,12 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const MAX_BATCH: usize = 512;
 /// How long after a failure an outcome is written again.
 const AGAIN: Duration = Duration::from_secs(1);
-/// After so long any node closes an intent, in seconds.
-const CLOSED_AFTER: i64 = 60 * 60;
+/// After so long any node closes an intent.
+const CLOSED_AFTER_SECONDS: i64 = 60 * 60;
 /// So long after its intent an outcome is written without a look whether another node closed it.
-const NOT_CLOSED_WITHIN: i64 = CLOSED_AFTER / 2;
-/// So long after it was made an event that is neither queued nor logged is nowhere, in seconds.
-const LOST_AFTER: i64 = 24 * 60 * 60;
+const NOT_CLOSED_WITHIN_SECONDS: i64 = CLOSED_AFTER_SECONDS / 2;
+/// So long after it was made an event that is neither queued nor logged is nowhere.
+const LOST_AFTER_SECONDS: i64 = 24 * 60 * 60;
 /// How many intents are closed at once.
 const MAX_CLOSED: u32 = 512;
 
@@ -336,7 +336,7 @@ impl Writing {
     /// Keeps those whose intent is there and has no outcome yet; the places of the others are free at once. That is plain, unless a
     /// commit was not waited for, or another node may have closed it; then the store says, once for all of a tenant.
     async fn keep_open(&self, batch: &mut Vec<Ended>) {
-        let recent = self.clock.now().plus_seconds(-NOT_CLOSED_WITHIN);
+        let recent = self.clock.now().plus_seconds(-NOT_CLOSED_WITHIN_SECONDS);
         let is_plain = |ended: &Ended| ended.durable && ended.intent.recorded_at > recent;
         let mut asked: BTreeMap<TenantId, Vec<EventId>> = BTreeMap::new();
         for ended in batch.iter().filter(|ended| !is_plain(ended)) {
@@ -437,7 +437,7 @@ impl Noted {
             logged => logged?,
         };
         let Some(logged) = logged else {
-            let is_lost = id.made_at().plus_seconds(LOST_AFTER) < queued;
+            let is_lost = id.made_at().plus_seconds(LOST_AFTER_SECONDS) < queued;
             return Ok(if is_lost { Self::Nothing } else { Self::Unknown });
         };
         if !is_in_tree(view, &logged).await? {
@@ -463,7 +463,7 @@ pub async fn close_left(instance: &Instance, tenant: TenantId) -> Result<usize, 
         node: node.id,
         boot: node.boot,
         before: node.boot.made_at(),
-        of_any_before: now.plus_seconds(-CLOSED_AFTER),
+        of_any_before: now.plus_seconds(-CLOSED_AFTER_SECONDS),
         after: None,
         limit: MAX_CLOSED,
     };
