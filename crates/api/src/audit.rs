@@ -69,7 +69,7 @@ pub(crate) struct EventQuery {
     #[param(value_type = Option<String>)]
     #[schema(value_type = Option<String>)]
     rows: Option<Phi<String>>,
-    /// With this outcome: 0 it worked, 4 refused, 8 failed, 12 nobody knows.
+    /// With this outcome: 0 it worked, 4 refused or ended early, 8 failed or did not open, 12 nobody knows.
     outcome: Option<i64>,
     /// With this request.
     #[param(value_type = Option<String>)]
@@ -105,7 +105,7 @@ pub(crate) struct EventBody {
     /// The id of what it was done to, if Chancery gave that id.
     #[schema(required)]
     resource: Option<String>,
-    /// 0 it worked, 4 refused, 8 failed, 12 nobody knows.
+    /// 0 it worked, 4 refused or ended early, 8 failed or did not open, 12 nobody knows.
     outcome: i64,
     /// `intent`: personal data is about to be opened; `outcome`: how that ended; `single`: anything else.
     #[schema(value_type = String)]

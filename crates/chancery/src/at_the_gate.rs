@@ -144,7 +144,7 @@ pub(crate) struct FileTable {
     pub(crate) flags: OnceLock<Flags>,
 }
 
-/// What a route demands besides: in the order of design §3, the assertion last, for it is bound to what goes on.
+/// The documents that requests are held to, and what asks for them.
 #[derive(Default)]
 pub(crate) struct Documents {
     schemas: Arc<Schemas>,
@@ -160,6 +160,7 @@ struct Asking {
 }
 
 impl Documents {
+    /// What a route demands besides: in the order of design §3, the assertion last, for it is bound to what goes on.
     fn demands(&self) -> Vec<Arc<dyn Demand>> {
         vec![Arc::new(Uploads), Arc::clone(&self.schemas) as _, Arc::new(Assertions)]
     }

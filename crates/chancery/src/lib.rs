@@ -5,18 +5,20 @@
 //! | [`cli`] | what can be typed |
 //! | [`config`] | one file, the environment, flags; every fault at once |
 //! | [`commands`] | a file per command |
-//! | [`wiring`] | from a configuration to the domain's ports |
+//! | [`wiring`], [`shared`] | from a configuration to the domain's ports; those that nodes share over Redis |
 //! | [`backup`] | the files of a backup |
-//! | [`server`], [`tls`] | listeners, draining; TLS |
-//! | [`at_the_gate`] | the gateway's listener, and its routes while their file changes |
-//! | [`jobs`], [`dataset_jobs`], [`destroyed_list`] | what goes on in the background |
+//! | [`server`], [`tls`], `acme` | listeners, draining; TLS, and an authority that gives its certificates |
+//! | [`at_the_gate`] | the gateway's listener |
+//! | `following`, `route_table`, [`route_schemas`], `route_modes` | the gateway's routes while their file changes |
+//! | [`jobs`], [`dataset_jobs`], [`subject_jobs`], [`destroyed_list`] | what goes on in the background |
 //! | [`sinks`] | where events of the audit log go besides the log |
 //! | [`guard_jobs`], [`pins`], [`witness`] | how the audit log is guarded |
 //! | [`retention_jobs`], [`month_jobs`], [`archives`] | how the audit log is kept, archived, and what of it goes |
-//! | [`guarded`] | the HTTP client for addresses that tenants choose |
+//! | [`guarded`] | the HTTP client for whatever is asked outside |
 //! | [`webhook_jobs`] | hands webhooks on |
 //! | [`issuer_documents`] | asks identity providers for their keys |
 //! | [`url_files`] | where applications' databases are |
+//! | [`service`] | what systemd is told |
 //! | [`telemetry`], [`clock`] | log lines, the time |
 //! | [`no_dumps`] | no core files |
 #![forbid(unsafe_code)]

@@ -191,7 +191,7 @@ mod tests {
 
     use super::*;
 
-    /// Attack 6.B5: the routes were let through uncounted.
+    /// The routes were let through uncounted.
     #[test]
     fn limits_that_were_switched_on_take_a_restart_before_a_route_names_one() {
         let table = |limits: &[&str]| {

@@ -12,7 +12,7 @@
 //! | [`users`], [`api_keys`], [`tokens`] | how people and programs log in |
 //! | [`identity_providers`] | issuers outside whose tokens a tenant takes, and the cache of their keys |
 //! | [`legacy_tokens`] | tokens of an older system, for a few days |
-//! | [`factors`], [`one_time`] | second factors of people; tokens that are good for one thing, once |
+//! | [`factors`], [`passkeys`], [`one_time`] | second factors of people; passkeys; tokens that are good for one thing, once |
 //! | [`passwords`], [`limits`] | what a password must be and how it is hashed; how often something may be done |
 //! | [`blocks`] | addresses whose requests are not answered |
 //! | [`clouds`] | addresses that nobody is asked at |
@@ -29,6 +29,7 @@
 //! | [`approvals`] | what takes two people: asked, approved by another, done once |
 //! | [`audit`] | events, receipts, the Merkle log of each tenant |
 //! | [`backups`] | which backups were made, what seals them, the proof that one is whole |
+//! | [`routes`], [`tls`] | the gateway's routes and the listeners' certificate in this process |
 //! | [`webhooks`] | messages of other services: verified, kept, handed on; and ours to others |
 //! | [`store`] | the [`store::Store`], [`store::Tx`] and [`store::Directory`] ports |
 //! | [`jobs`] | which node runs what goes on in the background |

@@ -389,7 +389,7 @@ mod tests {
         }
     }
 
-    /// Attack 6.3: nobody looked at the clock, and each such request kept its place.
+    /// Nobody looked at the clock, and each such request kept its place.
     #[tokio::test]
     async fn a_body_that_does_not_come_is_not_waited_for() {
         let mut body = Body::new(Slow(0, None));
@@ -424,7 +424,7 @@ mod tests {
         assert_eq!(room.free(), 2, "and it is free again");
     }
 
-    /// Attack 6.B3: of one client's 256 bodies whose last byte was held back, nobody's else was read.
+    /// While 256 bodies of one client held their last bytes back, nobody else's was read.
     #[tokio::test]
     async fn a_client_whose_bodies_fill_its_share_keeps_no_room_from_another() {
         let client = |last: u8| Some(IpAddr::from([192, 0, 2, last]));

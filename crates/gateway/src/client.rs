@@ -165,7 +165,7 @@ mod tests {
     use super::*;
     use crate::{Address, connections::tests::Endless};
 
-    /// Attack 6.B1: an application that neither reads nor refuses what is sent has only so many streams.
+    /// An application that neither reads nor refuses what is sent has only so many streams.
     #[tokio::test]
     async fn over_http_2_an_upload_that_was_answered_early_ends_with_its_answer() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -360,7 +360,7 @@ pub(crate) mod tests {
         assert_eq!(application.all(), 2);
     }
 
-    /// Attack 6.B1: it went on for hours, and nobody counted it.
+    /// Such an upload went on for hours, and nobody counted it.
     #[tokio::test]
     async fn an_upload_that_was_answered_early_ends_soon_after_its_answer() {
         let (application, connections) = Application::start(ANSWER, Duration::from_millis(50)).await;
@@ -371,7 +371,7 @@ pub(crate) mod tests {
         assert!(application.has_open(0).await, "at once if nobody takes its answer");
     }
 
-    /// Attack 6.B2: such uploads took the whole shelf, and no connection of anybody was used twice.
+    /// Such uploads took the whole shelf, and no connection of anybody was used twice.
     #[tokio::test]
     async fn a_full_shelf_closes_what_is_still_sent_and_then_the_oldest() {
         let shelf = Arc::new(Shelf { idle: Duration::from_secs(60), held: Mutex::default() });
@@ -402,7 +402,7 @@ pub(crate) mod tests {
         timeout(Duration::ZERO, server.read_to_end(&mut Vec::new())).await.is_ok()
     }
 
-    /// Attack 6.B8: whoever came next was answered as the one before.
+    /// Whoever came next was answered as the one before.
     #[tokio::test]
     async fn a_connection_on_which_somebody_is_authenticated_is_nobody_elses() {
         const ASKS: &[u8] = b"HTTP/1.1 401 Unauthorized\r\nwww-authenticate: Basic realm=\"a\", Negotiate\r\n\

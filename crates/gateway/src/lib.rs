@@ -11,7 +11,8 @@
 //! | [`observed`] | what routes that do not enforce yet would have refused |
 //! | [`webhook`] | messages that are verified, kept and handed on in the application's place |
 //! | [`upstream`], `client`, `connections`, `dial`, `health` | applications, how they are asked, their connections, whether they are well |
-//! | `forward`, [`body`], `longer`, `tunnel`, `extended` | one request on its way, its body, WebSockets |
+//! | `forward`, [`body`], `tunnel`, `extended` | one request on its way, its body, WebSockets |
+//! | `longer`, `refused` | what is found while a body goes by |
 //! | `lasting`, `streams` | what ends that which would go on without end, and how much of it there may be |
 //! | [`gateway`] | all of it in order, and its table while it changes |
 //!

@@ -115,8 +115,8 @@ async fn compared(
 fn refusal(exchange: &Exchange, error: AuthenticateError) -> Problem {
     match error {
         // Why is for our log; the client learns only that it is not valid.
-        AuthenticateError::Invalid(reason) => {
-            exchange.refuse(RefusedFor::of(reason));
+        AuthenticateError::Invalid(why, reason) => {
+            exchange.refuse(why);
             tracing::info!(reason, "Refused a credential: {reason}");
             Problem::new(Code::CredentialInvalid)
         }

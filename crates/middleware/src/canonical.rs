@@ -220,7 +220,7 @@ mod tests {
             ("/a%7f", Separator),
             ("/a%252fb", Twice),
             ("/a%252e%252e/b", Twice),
-            // Attack 6.9: the digits are escaped as well.
+            // The digits are escaped as well.
             ("/a%25%32%66b", Twice),
             ("/a%252%66b", Twice),
             ("/a%25%32fb", Twice),

@@ -198,7 +198,7 @@ mod tests {
         assert!(ROOM.begin(of.into()).grow_to(16 << 20));
     }
 
-    /// Attack 6, A7: a body as long as any may be by default asked for no room, so that strangers had half a gigabyte for one address.
+    /// A body as long as any may be by default asked for no room, so that strangers had half a gigabyte for one address.
     #[tokio::test]
     async fn a_body_as_long_as_most_may_be_asks_for_room() {
         static ROOM: Room = Room::of(3);

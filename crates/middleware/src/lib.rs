@@ -2,6 +2,7 @@
 //! binding, refusals, and what browsers are told.
 //!
 //! [`around`] puts every layer round an [`axum::Router`] in one order (design §3); [`layer`] puts them round any other service of HTTP.
+//! `crates/api/examples/layers.rs` shows both, with the store and the keys that they need.
 //! Handlers take what they need through extractors: [`Authenticated`] or [`Asked`] for a caller without or with query
 //! parameters, [`Request`] for strangers, [`Body`], [`Creation`], [`OptionalBody`], [`UnreadBody`],
 //! [`PathOf`], [`SessionCookies`], [`ProvenKey`], [`Upload`] for streams, [`Unread`] for webhooks, [`Form`] for OAuth endpoints.

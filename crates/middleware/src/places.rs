@@ -140,7 +140,7 @@ pub(crate) fn networks(address: IpAddr) -> impl Iterator<Item = (IpNet, usize)> 
 mod tests {
     use super::*;
 
-    /// Attack 6.3: 21 connections without a credential took every place.
+    /// 21 connections without a credential took every place.
     #[test]
     fn one_client_never_takes_all_places() {
         let places = Places::new(16);
@@ -157,7 +157,7 @@ mod tests {
         assert!(places.shares.held().is_empty());
     }
 
-    /// Attack A3: eight /64s of one customer were eight clients, which took every place.
+    /// Eight /64s of one customer were eight clients, which took every place.
     #[test]
     fn whoever_has_a_network_of_ipv_6_is_one_client() {
         let places = Places::new(16);

@@ -172,7 +172,6 @@ mod tests {
         assert!(ROOM.free() == 8 && ROOM.with(|counts| counts.of.is_empty()));
     }
 
-    /// Attack 6.B3.
     #[test]
     fn a_client_has_an_eighth_and_those_of_its_network_a_quarter() {
         static ROOM: Room = Room::of(16);

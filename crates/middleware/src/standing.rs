@@ -123,7 +123,7 @@ impl Standing {
                 *watch = Watch { seen: now, since_look: Duration::ZERO };
                 Ok(false)
             }
-            Ok(_) | Err(AuthenticateError::Invalid(_) | AuthenticateError::Suspended(_)) => Ok(true),
+            Ok(_) | Err(AuthenticateError::Invalid(..) | AuthenticateError::Suspended(_)) => Ok(true),
             Err(AuthenticateError::Failed(failure)) => Err(failure),
         }
     }

@@ -80,7 +80,7 @@ mod tests {
         values.iter().map(|value| (header::HOST, HeaderValue::from_static(value))).collect()
     }
 
-    /// Attack 6.16: over HTTP/2 nobody counted them.
+    /// Over HTTP/2 nobody counted them.
     #[test]
     fn a_head_has_so_many_fields_and_cookies_are_one() {
         let mut headers: HeaderMap =

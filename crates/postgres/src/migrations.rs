@@ -6,6 +6,7 @@ use sqlx::{PgConnection, SqlSafeStr as _};
 use crate::error::ConnectError;
 use sqlx::migrate::MigrateError;
 
+/// Numbers that are missing stand for nothing: they were taken while others wrote beside, and no release had them.
 pub(crate) const FILES: &[(i64, &str, &str)] = &[
     (1, "spine", include_str!("../migrations/0001_spine.sql")),
     (2, "named_keys", include_str!("../migrations/0002_named_keys.sql")),

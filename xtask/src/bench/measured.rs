@@ -1,5 +1,5 @@
 //! What long runs showed: `docs/measured.json`, and the last table of `docs/performance.md`. No bench repeats them; each writes its own
-//! line when it is asked to (`--record`).
+//! line when it is asked to (`--record`). The first were entered by hand.
 
 use std::collections::BTreeMap;
 use std::fmt::{Display, Write as _};
@@ -51,7 +51,8 @@ fn read() -> Result<BTreeMap<String, Value>> {
 
 fn shown(runs: &BTreeMap<String, Value>) -> Result<String> {
     let mut table = format!(
-        "{TITLE}\nEach was run by itself and wrote its own line (`--record`); a bench repeats none of them.\n\n\
+        "{TITLE}\nEach was run by itself; a bench repeats none of them. A line with one commit was written by its run (`--record`); one \
+         with two was entered by hand, from runs between them.\n\n\
          | `cargo xtask …` | seen | date | commit |\n| --- | --- | --- | --- |\n"
     );
     for (name, run) in runs {

@@ -59,7 +59,7 @@ pub(crate) struct NewExportBody {
     #[serde(default, deserialize_with = "wiped::taken_if_any")]
     #[schema(value_type = Option<String>)]
     rows: Option<Phi<String>>,
-    /// With this outcome: 0 it worked, 4 refused, 8 failed, 12 nobody knows.
+    /// With this outcome: 0 it worked, 4 refused or ended early, 8 failed or did not open, 12 nobody knows.
     outcome: Option<i64>,
     /// With this request.
     #[schema(value_type = Option<String>)]

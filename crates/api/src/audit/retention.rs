@@ -153,7 +153,7 @@ pub(crate) struct RetentionBody {
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     #[schema(required = false, value_type = Vec<String>)]
     disputed: BTreeSet<IntegrityCheck>,
-    /// Only the store's row says how long the log is kept, as builds before proofs said it: say it again. Not there if it is not so.
+    /// Nothing with a proof says how long the log is kept, as builds before proofs left it: say it again. Not there if it is not so.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false)]
     unconfirmed: bool,

@@ -202,9 +202,8 @@ pub(crate) async fn open_blob(
     if let Err(error) = fence.stands(&app.instance).await {
         return refused(&app, &call, &exchange, &at, fence, error).await;
     }
-    // Nothing of such a range is held back, so its stream was read and verified to the end.
+    // Nothing of such a range is held back, so its stream was read and verified to the end. Nothing of it goes out either.
     if let Some(length) = opening.is_behind() {
-        fence.end();
         return Ok(behind_the_end(length));
     }
     app.metrics.opened.inc();
@@ -213,7 +212,7 @@ pub(crate) async fn open_blob(
         Some(window) => window.on(octets(StatusCode::PARTIAL_CONTENT, None, body), extent),
     };
     if ended {
-        fence.end();
+        fence.let_out();
         return Ok(answer(Some(opening.extent()), Body::from(held)));
     }
     fence.gave(held.len());
@@ -221,7 +220,7 @@ pub(crate) async fn open_blob(
         let mut run = Run { app, fence, pieces };
         match run.open(upload, opening).await {
             Ok(()) => {
-                run.fence.end();
+                run.fence.let_out();
                 Ok(())
             }
             // The refusal shows as a body that breaks off; its event says why.

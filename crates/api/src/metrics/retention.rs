@@ -65,7 +65,7 @@ impl RetentionMetrics {
         );
         registry.register(
             "chancery_audit_retention_unconfirmed",
-            "Logs of which only a row says how long they are kept, as builds before proofs said it",
+            "Logs of which nothing with a proof says how long they are kept, as builds before proofs left them",
             self.unconfirmed.clone(),
         );
         registry.register("chancery_audit_holds", "Legal holds on audit logs", self.holds.clone());

@@ -249,7 +249,7 @@ async fn what_fails_is_no_bad_credential() {
     }
 }
 
-/// Attack 6.16: Envoy could never let `/` through.
+/// Envoy could never let `/` through.
 #[tokio::test]
 async fn the_root_is_a_path_like_any_other() {
     let (app, clinic) = behind_a_proxy().await;
@@ -260,7 +260,7 @@ async fn the_root_is_a_path_like_any_other() {
     }
 }
 
-/// Attack 6.16: assertions were signed for paths that application and proxy read differently.
+/// Assertions were signed for paths that application and proxy read differently.
 #[tokio::test]
 async fn a_path_with_two_readings_is_not_signed() {
     let (app, clinic) = behind_a_proxy().await;

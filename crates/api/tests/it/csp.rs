@@ -144,7 +144,7 @@ async fn whoever_sends_what_ever_is_told_nothing_and_keeps_nothing() {
     app.get(&ours.staff, "/v1/csp/reports").await.refused(403, "authz.denied");
 }
 
-/// Attack 6, A12: the answer was given up in time, and the body was read on, in its place among all requests.
+/// The answer was given up in time, and the body was read on, in its place among all requests.
 #[tokio::test]
 async fn a_report_that_does_not_come_is_given_up_with_its_place() {
     let limits = Limits { timeout: Duration::from_millis(50), concurrent: 1, ..Limits::default() };

@@ -245,6 +245,20 @@ async fn a_stream_that_breaks_off_says_how_much_of_it_went_out() {
     assert_eq!(app.events(&ours.auditor, "record.open_failed").await.len(), 1);
 }
 
+/// A length is no disclosure.
+#[tokio::test]
+async fn a_range_behind_the_end_is_not_told_of_as_released() {
+    let app = TestApp::new().await;
+    let ours = clinic(&app).await;
+    let sealed = blobs::seal(&app, &ours.service, blobs::PLACE, blobs::plaintext(100_000)).await.body;
+    let reply = blobs::open(&app, &ours.service, blobs::PLACE, sealed, Some("bytes=100000-")).await;
+    reply.refused(416, "request.range");
+    let outcomes = app.outcomes(&ours.auditor, "record.opened").await;
+    assert_eq!((outcomes.len(), &outcomes[0]["outcome"]), (1, &json!(4)));
+    let detail = core(&outcomes[0])["detail"].clone();
+    assert_eq!((&detail["end"], &detail["refused"]), (&json!("abandoned"), &json!(0)));
+}
+
 /// Whether the log took an intent, or only did not answer: it is never left without an outcome, and none is there without it.
 #[tokio::test]
 async fn an_outcome_is_there_if_its_intent_is() {

@@ -122,6 +122,23 @@ async fn refused_credentials_are_counted_by_why_and_acts_on_tokens_by_what() {
 }
 
 #[tokio::test]
+async fn an_api_key_whose_time_is_over_is_counted_as_expired_and_not_as_revoked() {
+    let app = TestApp::new().await;
+    let clinic = app.clinic("ours").await;
+    let body = json!({"description": "nightly", "roles": ["service"], "expires_in_days": 1});
+    let made = app.post(&clinic.admin, "/v1/api-keys", body).await.created();
+    let nightly = crate::app::Caller { bearer: made["key"].as_str().unwrap().to_owned() };
+    app.get(&nightly, "/v1/auth/session").await.ok();
+    app.clock.advance_seconds(2 * 86_400);
+    app.get(&nightly, "/v1/auth/session").await.refused(401, "auth.credential_invalid");
+    let text = scrape(&app).await;
+    for (class, count) in [("expired", 1), ("revoked", 0)] {
+        let line = format!(r#"chancery_credentials_refused_total{{class="{class}"}} {count}"#);
+        assert!(text.lines().any(|found| found == line), "{line} is missing in {text}");
+    }
+}
+
+#[tokio::test]
 async fn tokens_are_counted_by_type_whatever_way_they_were_given() {
     let app = TestApp::new().await;
     let clinic = app.clinic("ours").await;

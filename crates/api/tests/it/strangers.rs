@@ -33,7 +33,7 @@ impl http_body::Body for Long {
     }
 }
 
-/// Attack 6, A7: `POST /v1/auth/logout` kept eight megabytes of each of a stranger's requests.
+/// `POST /v1/auth/logout` kept eight megabytes of each of a stranger's requests.
 #[tokio::test]
 async fn nobody_without_a_credential_is_read_further_than_it_must_be() {
     let app = TestApp::new().await;

@@ -415,7 +415,7 @@ mod tests {
         assert_eq!(route("limit = [\"staff\"]").1, "");
     }
 
-    /// Attack 6.15: such a route was open to everybody.
+    /// Such a route was open to everybody.
     #[tokio::test]
     async fn a_route_that_asks_nobody_who_calls_asks_for_no_role() {
         let text =

@@ -11,7 +11,7 @@ use std::{
 use chancery_crypto::{Secret, sha256};
 use ipnet::IpNet;
 
-use super::{AuthMethod, Bearer, Caller, External, RequestInfo, RoleSet, Stands, Subject, Whose};
+use super::{AuthMethod, Bearer, Caller, External, RefusedFor, RequestInfo, RoleSet, Stands, Subject, Whose};
 use crate::{
     Instance,
     api_keys::{ApiKeyText, old, shelf},
@@ -51,9 +51,9 @@ pub enum Presented {
 /// Why a credential was not accepted.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthenticateError {
-    /// It is not valid; the reason is for our log only.
-    #[error("the credential is not valid: {0}")]
-    Invalid(&'static str),
+    /// It is not valid: why it is counted as refused, and the reason for our log only.
+    #[error("the credential is not valid: {1}")]
+    Invalid(RefusedFor, &'static str),
     /// It is valid, and suspended for so many seconds more: its limits refused it again and again.
     #[error("the API key is suspended for {0} s")]
     Suspended(u32),
@@ -63,6 +63,32 @@ pub enum AuthenticateError {
 }
 
 fails!(AuthenticateError);
+
+/// What is wrong with a token whose time is over.
+pub(crate) const TOKEN_EXPIRED: &str = "token expired";
+
+impl AuthenticateError {
+    pub(crate) fn invalid(reason: &'static str) -> Self {
+        Self::Invalid(RefusedFor::Invalid, reason)
+    }
+
+    pub(crate) fn expired(reason: &'static str) -> Self {
+        Self::Invalid(RefusedFor::Expired, reason)
+    }
+
+    pub(crate) fn revoked(reason: &'static str) -> Self {
+        Self::Invalid(RefusedFor::Revoked, reason)
+    }
+
+    pub(crate) fn denied(reason: &'static str) -> Self {
+        Self::Invalid(RefusedFor::Denied, reason)
+    }
+
+    /// What is wrong with a token by itself.
+    pub(crate) fn of_token(reason: &'static str) -> Self {
+        if reason == TOKEN_EXPIRED { Self::expired(reason) } else { Self::invalid(reason) }
+    }
+}
 
 /// A caller, until when it is taken for granted, and from where it may call.
 #[derive(Clone)]
@@ -170,12 +196,12 @@ async fn known(
     // Garbage is turned away before it costs a look-up or makes anybody wait.
     match presented {
         Presented::ApiKey(text) => {
-            drop(ApiKeyText::parse(text.expose()).map_err(|_| AuthenticateError::Invalid("malformed API key"))?)
+            drop(ApiKeyText::parse(text.expose()).map_err(|_| AuthenticateError::invalid("malformed API key"))?)
         }
         Presented::OldApiKey(text) if old::can_be(text.expose()) => {}
-        Presented::OldApiKey(_) => return Err(AuthenticateError::Invalid("no credential of ours")),
+        Presented::OldApiKey(_) => return Err(AuthenticateError::invalid("no credential of ours")),
         Presented::AccessToken(text) | Presented::BoundToken(text, _) => {
-            tokens::check_form(text.expose()).map_err(AuthenticateError::Invalid)?
+            tokens::check_form(text.expose()).map_err(AuthenticateError::invalid)?
         }
     }
     let digest = sha256(text.expose().as_bytes());
@@ -187,19 +213,19 @@ async fn known(
         None => look_up(instance, presented, digest, request).await?,
     };
     if entry.caller.expires_at.is_some_and(|end| end <= now) {
-        return Err(AuthenticateError::Invalid("expired"));
+        return Err(AuthenticateError::expired("expired"));
     }
     let inside =
         |address: std::net::IpAddr| entry.allowed_cidrs.iter().any(|net| net.contains(&address.to_canonical()));
     if !entry.allowed_cidrs.is_empty() && !request.address.is_some_and(inside) {
-        return Err(AuthenticateError::Invalid("address not allowed"));
+        return Err(AuthenticateError::denied("address not allowed"));
     }
     Ok((entry, looked_up))
 }
 
 /// A bound token comes with a proof of its key, each proof once; and no other with one.
 async fn check_possession(instance: &Instance, presented: &Presented, entry: &Known) -> Result<(), AuthenticateError> {
-    let invalid = AuthenticateError::Invalid;
+    let invalid = AuthenticateError::invalid;
     match (presented, &entry.key) {
         (Presented::BoundToken(token, proof), Some(key)) => {
             match tokens::take_proof(instance, entry.caller.tenant, proof, token, key).await {
@@ -258,7 +284,7 @@ async fn look_up(
 
 /// The slug of a tenant that may be served.
 async fn served(instance: &Instance, tenant: TenantId) -> Result<String, AuthenticateError> {
-    let entry = instance.directory().tenant(tenant).await?.ok_or(AuthenticateError::Invalid("unknown tenant"))?;
+    let entry = instance.directory().tenant(tenant).await?.ok_or(AuthenticateError::invalid("unknown tenant"))?;
     check_served(entry.state)?;
     Ok(entry.slug)
 }
@@ -266,12 +292,12 @@ async fn served(instance: &Instance, tenant: TenantId) -> Result<String, Authent
 fn check_served(state: TenantState) -> Result<(), AuthenticateError> {
     match state {
         TenantState::Active => Ok(()),
-        TenantState::Suspended | TenantState::Erased => Err(AuthenticateError::Invalid("tenant not active")),
+        TenantState::Suspended | TenantState::Erased => Err(AuthenticateError::denied("tenant not active")),
     }
 }
 
 async fn by_api_key(instance: &Instance, text: &Secret<String>) -> Result<(Caller, Vec<IpNet>), AuthenticateError> {
-    let invalid = AuthenticateError::Invalid;
+    let invalid = AuthenticateError::invalid;
     let presented = ApiKeyText::parse(text.expose()).map_err(|_| invalid("malformed API key"))?;
     let ours = presented.env == instance.settings().environment.into();
     if ours && let Some(found) = shelf::find(instance, &presented).await {
@@ -284,7 +310,7 @@ async fn by_api_key(instance: &Instance, text: &Secret<String>) -> Result<(Calle
         return Err(invalid("wrong API key secret"));
     }
     if entry.revoked || !ours {
-        return Err(invalid("revoked API key"));
+        return Err(AuthenticateError::revoked("revoked API key"));
     }
     // Before anything that it stands for: what changes meanwhile makes what is left for other nodes old, and never the other way about.
     let epoch = match instance.api_key_shelf() {
@@ -302,7 +328,7 @@ async fn by_api_key(instance: &Instance, text: &Secret<String>) -> Result<(Calle
 
 /// By a key of another system: of those that share the beginning of its SHA-256, the one that it is.
 async fn by_old_api_key(instance: &Instance, text: &Secret<String>) -> Result<(Caller, Vec<IpNet>), AuthenticateError> {
-    let invalid = AuthenticateError::Invalid;
+    let invalid = AuthenticateError::invalid;
     let sum = old::sum(text);
     let mut found: Option<ApiKeyEntry> = None;
     let mut ambiguous = false;
@@ -332,12 +358,15 @@ pub(crate) async fn root_with(instance: &Instance, pepper_version: u32) -> Resul
 
 /// The caller that a verified key is, and from where it may call.
 async fn caller_of_key(instance: &Instance, entry: &ApiKeyEntry) -> Result<(Caller, Vec<IpNet>), AuthenticateError> {
-    let invalid = AuthenticateError::Invalid;
+    let invalid = AuthenticateError::invalid;
     let tenant_slug = served(instance, entry.tenant).await?;
     let mut view = instance.store().fresh_view(entry.tenant).await?;
     let key = view.api_key(entry.id).await?.ok_or(invalid("unknown API key"))?;
-    if key.revoked_at.is_some() || key.expires_at.is_some_and(|end| end <= instance.now()) {
-        return Err(invalid("revoked or expired API key"));
+    if key.revoked_at.is_some() {
+        return Err(AuthenticateError::revoked("revoked API key"));
+    }
+    if key.expires_at.is_some_and(|end| end <= instance.now()) {
+        return Err(AuthenticateError::expired("expired API key"));
     }
     check_suspended(key.suspended_until, instance.now())?;
     instance.key_limits.note(key.id, key.rate_limit);
@@ -411,7 +440,7 @@ pub(crate) async fn named_by(
     instance: &Instance,
     token: &Verified,
 ) -> Result<(Caller, Vec<IpNet>, Option<Timestamp>), AuthenticateError> {
-    let invalid = AuthenticateError::Invalid;
+    let invalid = AuthenticateError::invalid;
     let whose = match &token.who {
         Who::Person { user, session, .. } => Whose::Person(*user, *session),
         Who::Client(id) => Whose::Client(*id),
@@ -421,7 +450,7 @@ pub(crate) async fn named_by(
     let (tenant_slug, state) = stands.tenant.take().ok_or(invalid("unknown tenant"))?;
     check_served(state)?;
     if stands.revocations.iter().any(|not_before| stops(*not_before, token.issued_at)) {
-        return Err(invalid("revoked token"));
+        return Err(AuthenticateError::revoked("revoked token"));
     }
     match &token.who {
         Who::Person { user, session, authentication } => {
@@ -439,13 +468,12 @@ fn of_person(
     tenant_slug: String,
     (user, session): (UserId, Option<SessionId>),
 ) -> Result<Caller, AuthenticateError> {
-    let invalid = AuthenticateError::Invalid;
     let found = stands.user.filter(|user| user.state == UserState::Active);
-    let found = found.ok_or(invalid("unknown or disabled user"))?;
+    let found = found.ok_or(AuthenticateError::denied("unknown or disabled user"))?;
     if session.is_some() {
         let session = stands.session.filter(|session| session.user == user);
         if !session.is_some_and(|session| session.goes_on(instance.now())) {
-            return Err(invalid("session ended"));
+            return Err(AuthenticateError::revoked("session ended"));
         }
     }
     // What was taken away since the token was issued is gone at once; what was added comes with the next token.
@@ -465,12 +493,14 @@ fn of_client(
     tenant_slug: String,
     id: ApiKeyId,
 ) -> Result<(Caller, Vec<IpNet>, Option<Timestamp>), AuthenticateError> {
-    let invalid = AuthenticateError::Invalid;
+    let invalid = AuthenticateError::invalid;
     let key = stands.key.ok_or(invalid("unknown client"))?;
-    let over = key.revoked || key.expires_at.is_some_and(|end| end <= instance.now());
     // A key that acts as a person is no client.
-    if over || key.user.is_some() {
-        return Err(invalid("revoked or expired client"));
+    if key.revoked || key.user.is_some() {
+        return Err(AuthenticateError::revoked("revoked client"));
+    }
+    if key.expires_at.is_some_and(|end| end <= instance.now()) {
+        return Err(AuthenticateError::expired("expired client"));
     }
     instance.key_limits.note(id, key.rate_limit);
     let roles = RoleSet::of(&token.roles).intersection(key.roles);
@@ -513,7 +543,7 @@ async fn of_provider(instance: &Instance, admitted: Admitted) -> Result<Caller, 
     let mut view = instance.store().fresh_view(admitted.tenant).await?;
     let against = view.foreign_revocations_of(admitted.jti.as_deref()).await?;
     if against.iter().any(|revocation| revocation.stops(admitted.issued_at)) {
-        return Err(AuthenticateError::Invalid("revoked token"));
+        return Err(AuthenticateError::revoked("revoked token"));
     }
     drop(view);
     Ok(Caller {
@@ -540,7 +570,7 @@ fn names_of(roles: Vec<DefinedRole>) -> Vec<String> {
 }
 
 fn active(user: Option<User>) -> Result<User, AuthenticateError> {
-    user.filter(|user| user.state == UserState::Active).ok_or(AuthenticateError::Invalid("unknown or disabled user"))
+    user.filter(|user| user.state == UserState::Active).ok_or(AuthenticateError::denied("unknown or disabled user"))
 }
 
 /// The caller that a person is halfway through a login: known by name, without any right.

@@ -161,9 +161,9 @@ impl Event {
 pub enum Outcome {
     /// 0: it worked.
     Success,
-    /// 4: it did not, by the caller's fault.
+    /// 4: it did not, by the caller's fault; or it ended early.
     MinorFailure,
-    /// 8: it did not, by ours.
+    /// 8: it did not, by ours; or what was kept did not open.
     SeriousFailure,
     /// 12: nobody knows, for its process ended before it did.
     MajorFailure,

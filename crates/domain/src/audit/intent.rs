@@ -47,7 +47,8 @@ codes! {
         Refused = "refused",
         /// A stream of which something was let out did not come to its end.
         BrokenOff = "broken_off",
-        /// It did not come to its end: the caller went away, the keys changed, or something beneath failed.
+        /// It did not come to its end, and nothing was let out: the caller went away, the keys changed, something beneath failed, or a
+        /// range began behind the end.
         Abandoned = "abandoned",
         /// Nobody knows: its process ended before it did.
         Indeterminate = "indeterminate",
@@ -62,12 +63,12 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const MAX_BATCH: usize = 512;
 /// How long after a failure an outcome is written again.
 const AGAIN: Duration = Duration::from_secs(1);
-/// After so long any node closes an intent, in seconds.
-const CLOSED_AFTER: i64 = 60 * 60;
+/// After so long any node closes an intent.
+const CLOSED_AFTER_SECONDS: i64 = 60 * 60;
 /// So long after its intent an outcome is written without a look whether another node closed it.
-const NOT_CLOSED_WITHIN: i64 = CLOSED_AFTER / 2;
-/// So long after it was made an event that is neither queued nor logged is nowhere, in seconds.
-const LOST_AFTER: i64 = 24 * 60 * 60;
+const NOT_CLOSED_WITHIN_SECONDS: i64 = CLOSED_AFTER_SECONDS / 2;
+/// So long after it was made an event that is neither queued nor logged is nowhere.
+const LOST_AFTER_SECONDS: i64 = 24 * 60 * 60;
 /// How many intents are closed at once.
 const MAX_CLOSED: u32 = 512;
 
@@ -199,8 +200,9 @@ impl Opening {
         self.gave.fetch_add(u64::try_from(bytes).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
-    /// Something of a stream, which counts as opened from its header on, did not open. If nothing of it was let out, none of it was.
-    pub(crate) fn broke_off(&self) {
+    /// Something of it did not open, though it counts as opened: a stream does from its header on. If nothing of it was let out, none of
+    /// it was; if some was, its end is [`End::BrokenOff`] by itself.
+    pub(crate) fn refuse(&self) {
         if self.gave.load(Ordering::Relaxed) == 0 {
             self.opened.store(0, Ordering::Relaxed);
             self.refused.store(1, Ordering::Relaxed);
@@ -334,7 +336,7 @@ impl Writing {
     /// Keeps those whose intent is there and has no outcome yet; the places of the others are free at once. That is plain, unless a
     /// commit was not waited for, or another node may have closed it; then the store says, once for all of a tenant.
     async fn keep_open(&self, batch: &mut Vec<Ended>) {
-        let recent = self.clock.now().plus_seconds(-NOT_CLOSED_WITHIN);
+        let recent = self.clock.now().plus_seconds(-NOT_CLOSED_WITHIN_SECONDS);
         let is_plain = |ended: &Ended| ended.durable && ended.intent.recorded_at > recent;
         let mut asked: BTreeMap<TenantId, Vec<EventId>> = BTreeMap::new();
         for ended in batch.iter().filter(|ended| !is_plain(ended)) {
@@ -435,7 +437,7 @@ impl Noted {
             logged => logged?,
         };
         let Some(logged) = logged else {
-            let is_lost = id.made_at().plus_seconds(LOST_AFTER) < queued;
+            let is_lost = id.made_at().plus_seconds(LOST_AFTER_SECONDS) < queued;
             return Ok(if is_lost { Self::Nothing } else { Self::Unknown });
         };
         if !is_in_tree(view, &logged).await? {
@@ -461,7 +463,7 @@ pub async fn close_left(instance: &Instance, tenant: TenantId) -> Result<usize, 
         node: node.id,
         boot: node.boot,
         before: node.boot.made_at(),
-        of_any_before: now.plus_seconds(-CLOSED_AFTER),
+        of_any_before: now.plus_seconds(-CLOSED_AFTER_SECONDS),
         after: None,
         limit: MAX_CLOSED,
     };

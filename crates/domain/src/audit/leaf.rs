@@ -42,7 +42,7 @@ pub const MEMBERS: &[Member] = &[
     member(
         "outcome",
         Class::Public,
-        "0 it worked, 4 refused, 8 failed, 12 nobody knows; of an intent 0: it was allowed",
+        "0 it worked, 4 refused or ended early, 8 failed or did not open, 12 nobody knows; of an intent 0: it was allowed",
     ),
     member("purpose", Class::Public, "HL7 PurposeOfUse"),
     member("retention_class", Class::Public, "how long it is kept"),

@@ -105,7 +105,7 @@ pub async fn test(
                 Ok(judged) => Some(judged),
                 // That the issuer does not answer is a step like others.
                 Err(
-                    AuthenticateError::Invalid(_)
+                    AuthenticateError::Invalid(..)
                     | AuthenticateError::Suspended(_)
                     | AuthenticateError::Failed(crate::instance::Failure::Issuer(_)),
                 ) => None,

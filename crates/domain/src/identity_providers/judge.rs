@@ -6,7 +6,11 @@ use super::{
     key_set::KeySet,
     trail::{Check, Trail},
 };
-use crate::{access::RoleSet, roles::DefinedRole, time::Timestamp};
+use crate::{
+    access::{RoleSet, authenticate::TOKEN_EXPIRED},
+    roles::DefinedRole,
+    time::Timestamp,
+};
 
 /// What a token that is right says.
 #[derive(Debug, PartialEq, Eq)]
@@ -207,7 +211,7 @@ fn check_times(
         let (exp, iat, nbf, proved_at) = (read("exp")?, read("iat")?, read("nbf")?, read("auth_time")?);
         let (Some(exp), Some(iat)) = (exp, iat) else { return Err("token without exp or iat") };
         if exp.plus_seconds(leeway) <= now {
-            return Err("token expired");
+            return Err(TOKEN_EXPIRED);
         }
         let early = |at: Timestamp| at > now.plus_seconds(leeway);
         if early(iat) || nbf.is_some_and(early) || proved_at.is_some_and(early) {

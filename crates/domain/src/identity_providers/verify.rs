@@ -67,7 +67,7 @@ pub(crate) async fn verify(
     text: &str,
     address: Option<IpAddr>,
 ) -> Result<Admitted, AuthenticateError> {
-    let invalid = AuthenticateError::Invalid;
+    let invalid = AuthenticateError::invalid;
     let token = Foreign::parse(text).map_err(invalid)?;
     // What can be no token of anybody costs no look-up.
     token.header().map_err(invalid)?;
@@ -98,7 +98,7 @@ async fn candidate(
     instance: &Instance,
     token: &Foreign<'_>,
 ) -> Result<(TenantId, IdentityProviderId), AuthenticateError> {
-    let invalid = AuthenticateError::Invalid;
+    let invalid = AuthenticateError::invalid;
     let issuer = claims::text(&token.claims, "iss").filter(|text| is_name(text));
     let issuer = issuer.ok_or(invalid("unknown issuer or audience"))?;
     let of = |claim: &AudienceClaim| {
@@ -133,7 +133,7 @@ pub(super) async fn judged(
     address: Option<IpAddr>,
     trail: &mut Trail,
 ) -> Result<Judged, AuthenticateError> {
-    let invalid = AuthenticateError::Invalid;
+    let invalid = AuthenticateError::invalid;
     let wanted = judge::address(provider, token, instance.now(), trail).map_err(invalid)?;
     let source =
         Source { profile: provider.profile, issuer: provider.issuer.clone(), jwks_uri: provider.jwks_uri.clone() };
@@ -150,7 +150,7 @@ pub(super) async fn judged(
             return Err(Failure::Issuer(error).into());
         }
     };
-    judge::judge(provider, token, wanted, &keys, defined, instance.now(), trail).map_err(invalid)
+    judge::judge(provider, token, wanted, &keys, defined, instance.now(), trail).map_err(AuthenticateError::of_token)
 }
 
 /// The id of a provider's subject here: the same each time, and found by nobody who does not have the provider's salt.

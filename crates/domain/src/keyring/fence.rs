@@ -93,7 +93,7 @@ impl Fence {
         let mut read_at = self.read_at;
         for _ in 0..READS {
             if read_at.elapsed() <= RELEASE_WITHIN {
-                self.end();
+                self.let_out();
                 return Ok(made);
             }
             let epochs = instance.directory().epochs(&[self.tenant]).await?;
@@ -108,7 +108,7 @@ impl Fence {
     }
 
     /// What was opened behind it is let out. [`Self::release`] does this; who lets it out piece by piece does it after the last.
-    pub(crate) fn end(self) {
+    pub(crate) fn let_out(self) {
         self.openings.iter().for_each(|opening| opening.release());
     }
 
@@ -117,9 +117,9 @@ impl Fence {
         self.openings.iter().for_each(|opening| opening.gave(bytes));
     }
 
-    /// What is let out piece by piece broke off, for something did not open.
-    pub(crate) fn break_off(self) {
-        self.openings.iter().for_each(|opening| opening.broke_off());
+    /// Something behind it did not open.
+    pub(crate) fn refuse(self) {
+        self.openings.iter().for_each(|opening| opening.refuse());
     }
 
     /// Whether what is let out piece by piece may go on: asks for the epoch again whenever the last answer is too old.

@@ -29,12 +29,12 @@ pub(crate) async fn end_presented(
     text: &Secret<String>,
 ) -> Result<RevokedToken, Failure> {
     let found = match verify(instance, text.expose(), Use::Access).await {
-        Err(AuthenticateError::Invalid(_)) => verify(instance, text.expose(), Use::Refresh).await,
+        Err(AuthenticateError::Invalid(..)) => verify(instance, text.expose(), Use::Refresh).await,
         found => found,
     };
     let LegacyUser { tenant: home, slug, user, jti, expires_at, .. } = match found {
         Ok(found) => found,
-        Err(AuthenticateError::Invalid(_) | AuthenticateError::Suspended(_)) => return Ok(RevokedToken::Nothing),
+        Err(AuthenticateError::Invalid(..) | AuthenticateError::Suspended(_)) => return Ok(RevokedToken::Nothing),
         Err(AuthenticateError::Failed(failure)) => return Err(failure),
     };
     if tenant.is_some_and(|tenant| tenant != home) {

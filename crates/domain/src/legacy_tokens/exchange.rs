@@ -27,7 +27,7 @@ pub(crate) async fn exchange(
     let invalid = RefreshError::Invalid;
     let found = match verify(instance, text.expose(), Use::Refresh).await {
         Ok(found) => found,
-        Err(AuthenticateError::Invalid(reason)) => return Err(invalid(reason)),
+        Err(AuthenticateError::Invalid(_, reason)) => return Err(invalid(reason)),
         Err(AuthenticateError::Suspended(_)) => return Err(invalid("suspended")),
         Err(AuthenticateError::Failed(failure)) => return Err(failure.into()),
     };

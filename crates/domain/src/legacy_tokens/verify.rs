@@ -7,7 +7,10 @@ use subtle::ConstantTimeEq as _;
 use super::LegacyKey;
 use crate::{
     Instance, TenantId,
-    access::{Role, RoleSet, authenticate::AuthenticateError},
+    access::{
+        Role, RoleSet,
+        authenticate::{AuthenticateError, TOKEN_EXPIRED},
+    },
     identity_providers::{Foreign, claims},
     ids::{TokenId, UserId},
     revocations::{Revocation, older_tokens_of},
@@ -64,17 +67,17 @@ pub(crate) fn is_legacy(instance: &Instance, text: &str) -> bool {
 ///
 /// [`AuthenticateError`].
 pub(crate) async fn verify(instance: &Instance, text: &str, r#use: Use) -> Result<LegacyUser, AuthenticateError> {
-    let invalid = AuthenticateError::Invalid;
+    let invalid = AuthenticateError::invalid;
     let now = instance.now();
     let key = instance.settings().legacy.as_deref().filter(|key| key.is_open(now));
-    let key = key.ok_or(invalid("the key of older tokens has expired"))?;
+    let key = key.ok_or(AuthenticateError::expired("the key of older tokens has expired"))?;
     let token = Foreign::parse(text).map_err(invalid)?;
     check_header(key, &token).map_err(invalid)?;
     let right: bool = key.mac.raw(token.signed.as_bytes()).ct_eq(token.signature.as_slice()).into();
     if !right {
         return Err(invalid("token signature"));
     }
-    let (issued_at, expires_at) = check_claims(key, &token, r#use, now).map_err(invalid)?;
+    let (issued_at, expires_at) = check_claims(key, &token, r#use, now).map_err(AuthenticateError::of_token)?;
     let entry = served(instance, key).await?;
     if !is_of(key, &token, &entry) {
         return Err(invalid("token of another tenant"));
@@ -86,10 +89,12 @@ pub(crate) async fn verify(instance: &Instance, text: &str, r#use: Use) -> Resul
     let mut view = instance.store().fresh_view(entry.id).await?;
     // As it is spelled: the older system may have told names apart that are one here.
     let found = view.user_by_username(username).await?.filter(|user| user.username == username);
-    let user = found.filter(|user| user.state == UserState::Active).ok_or(invalid("unknown or disabled user"))?;
+    let user = found
+        .filter(|user| user.state == UserState::Active)
+        .ok_or(AuthenticateError::denied("unknown or disabled user"))?;
     let against = against(&mut *view, &jti, user.id).await?;
     if against.iter().any(|revocation| revocation.stops(issued_at)) {
-        return Err(invalid("revoked token"));
+        return Err(AuthenticateError::revoked("revoked token"));
     }
     let roles = roles(&token).intersection(user.roles).unprivileged();
     Ok(LegacyUser {
@@ -152,7 +157,7 @@ fn check_claims(
     let (exp, iat, nbf) = (read("exp")?, read("iat")?, read("nbf")?);
     let exp = exp.ok_or("token without exp")?;
     if exp <= now {
-        return Err("token expired");
+        return Err(TOKEN_EXPIRED);
     }
     let early = |at: Option<Timestamp>| at.is_some_and(|at| at > now.plus_seconds(SKEW_SECONDS));
     if early(iat) || early(nbf) {
@@ -180,7 +185,7 @@ async fn served(instance: &Instance, key: &LegacyKey) -> Result<TenantEntry, Aut
         Err(_) => instance.directory().tenant_by_slug(&key.tenant).await?,
     };
     let entry = entry.filter(|entry| entry.state == TenantState::Active);
-    entry.ok_or(AuthenticateError::Invalid("tenant not active"))
+    entry.ok_or(AuthenticateError::denied("tenant not active"))
 }
 
 /// Whether a token is the tenant's: it names it as it was or is called, or names none.

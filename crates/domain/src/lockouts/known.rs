@@ -15,8 +15,8 @@ use crate::{
 
 /// How many of one user are stored: those of the last logins.
 const MOST: u32 = 16;
-/// How old a row may be that a login leaves as it is, in seconds.
-const FRESH: i64 = 86_400;
+/// How old a row may be that a login leaves as it is.
+const FRESH_SECONDS: i64 = 86_400;
 
 /// Whether a user has logged in from this address within [`KNOWN`] seconds. Asked for names that nobody has too, under an id that
 /// nobody has: the same work.
@@ -41,7 +41,7 @@ pub(super) async fn remember(
     let Some(address) = mark(instance, tenant, user, address).await? else { return Ok(()) };
     let now = instance.now();
     let known = instance.store().view(tenant).await?.known_address(user, &address).await?;
-    if known.is_some_and(|until| until > now.plus_seconds(KNOWN - FRESH)) {
+    if known.is_some_and(|until| until > now.plus_seconds(KNOWN - FRESH_SECONDS)) {
         return Ok(());
     }
     let mut tx = instance.store().begin(tenant).await?;

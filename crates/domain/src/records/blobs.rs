@@ -58,8 +58,8 @@ pub struct BlobFence {
 
 impl BlobFence {
     /// The last piece was let out.
-    pub fn end(self) {
-        self.fence.end();
+    pub fn let_out(self) {
+        self.fence.let_out();
     }
 
     /// A piece of so many bytes was let out.
@@ -126,7 +126,7 @@ pub async fn seal_blob(
 ///
 /// # Errors
 ///
-/// [`RecordError`]. When the header does not open, a second event says so; for chunks see [`blob_failed`].
+/// [`RecordError`]. When the header does not open, `record.open_failed` says so; for chunks see [`blob_failed`].
 pub async fn open_blob(
     instance: &Instance,
     call: &Call,
@@ -190,7 +190,7 @@ pub async fn blob_failed(
     fence: BlobFence,
     error: RecordError,
 ) -> RecordError {
-    fence.fence.break_off();
+    fence.fence.refuse();
     open_failed(instance, call, &place.table, error).await
 }
 

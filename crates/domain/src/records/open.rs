@@ -54,7 +54,7 @@ pub struct OpenRequest {
 ///
 /// # Errors
 ///
-/// [`RecordError`]. When a value does not open, a second event says so.
+/// [`RecordError`]. When a value does not open, `record.open_failed` says so.
 pub async fn open(
     instance: &Instance,
     call: &Call,

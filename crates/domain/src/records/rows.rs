@@ -233,7 +233,7 @@ pub type OpenedRows = Vec<BTreeMap<String, WipedJson>>;
 ///
 /// # Errors
 ///
-/// [`RowsError`]. When a row does not open, a second event says so.
+/// [`RowsError`]. When a row does not open, `record.open_failed` says so.
 pub async fn open_rows(
     instance: &Instance,
     call: &Call,
@@ -286,7 +286,7 @@ fn nulls(fields: &BTreeMap<String, Option<String>>) -> BTreeMap<String, WipedJso
 ///
 /// # Errors
 ///
-/// [`RowsError`]. When a row does not open, a second event says so.
+/// [`RowsError`]. When a row does not open, `record.open_failed` says so.
 pub async fn reseal_rows(instance: &Instance, call: &Call, rows: &[StoredRow]) -> Result<Vec<StoredRow>, RowsError> {
     call.require(Permission::DataReseal)?;
     let mut parsed = Parsed::of(instance, call, rows, |_| Ok(())).await?;

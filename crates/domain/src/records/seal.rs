@@ -106,7 +106,7 @@ fn seal_one(
 ///
 /// # Errors
 ///
-/// [`RecordError`]. When a value does not open, a second event says so.
+/// [`RecordError`]. When a value does not open, `record.open_failed` says so.
 pub async fn reseal(
     instance: &Instance,
     call: &Call,

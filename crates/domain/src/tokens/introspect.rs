@@ -99,13 +99,13 @@ async fn find(instance: &Instance, call: &Call, text: &Secret<String>) -> Result
     }
     let verified = match verify(instance, text.expose()).await {
         Ok(verified) if verified.tenant == call.tenant() => verified,
-        Ok(_) | Err(AuthenticateError::Invalid(_) | AuthenticateError::Suspended(_)) => return Ok(None),
+        Ok(_) | Err(AuthenticateError::Invalid(..) | AuthenticateError::Suspended(_)) => return Ok(None),
         Err(AuthenticateError::Failed(failure)) => return Err(failure),
     };
     // From where it may be used is between its holder and us: whoever asks is somewhere else.
     let caller = match of_token(instance, &verified).await {
         Ok((caller, _)) => caller,
-        Err(AuthenticateError::Invalid(_) | AuthenticateError::Suspended(_)) => return Ok(None),
+        Err(AuthenticateError::Invalid(..) | AuthenticateError::Suspended(_)) => return Ok(None),
         Err(AuthenticateError::Failed(failure)) => return Err(failure),
     };
     let client_id = match &verified.who {

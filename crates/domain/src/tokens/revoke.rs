@@ -54,7 +54,7 @@ pub async fn revoke(
     };
     let (verified, caller) = match standing.await {
         Ok(found) => found,
-        Err(AuthenticateError::Invalid(_) | AuthenticateError::Suspended(_)) => return Ok(RevokedToken::Nothing),
+        Err(AuthenticateError::Invalid(..) | AuthenticateError::Suspended(_)) => return Ok(RevokedToken::Nothing),
         Err(AuthenticateError::Failed(failure)) => return Err(failure),
     };
     if !may_revoke(client, &verified) {

@@ -9,7 +9,10 @@ use super::{
 };
 use crate::{
     Instance,
-    access::{Role, authenticate::AuthenticateError},
+    access::{
+        Role,
+        authenticate::{AuthenticateError, TOKEN_EXPIRED},
+    },
     ids::{ApiKeyId, SessionId, TenantId, TokenId, UserId},
     keyring::{KeyState, Managed, ring::RingVersion},
     sessions::Authentication,
@@ -70,14 +73,14 @@ pub struct Verified {
 ///
 /// [`AuthenticateError`].
 pub async fn verify(instance: &Instance, text: &str) -> Result<Verified, AuthenticateError> {
-    let invalid = AuthenticateError::Invalid;
+    let invalid = AuthenticateError::invalid;
     let token = Jws::parse(text).map_err(invalid)?;
     let ring = instance.keyring_with(TenantId::PLATFORM, &token.header.kid).await?;
     // One that is staged here may be in force on a node that was quicker.
     let verifies = |version: &&RingVersion| version.state.opens() || version.state == KeyState::Pending;
     let version = ring.versions(Managed::Token).find(|version| version.key_id == token.header.kid).filter(verifies);
     let public = version.and_then(|version| version.public.as_ref()).ok_or(invalid("unknown token key"))?;
-    token.check(public, &instance.settings().issuer, instance.now()).map_err(invalid)
+    token.check(public, &instance.settings().issuer, instance.now()).map_err(AuthenticateError::of_token)
 }
 
 /// Three parts of strict base64url, short enough.
@@ -162,7 +165,7 @@ fn is_thumbprint(kid: &str) -> bool {
 /// Times are compared with the `Clock` port, not with the system's clock.
 fn check_times(claims: &Claims, now: i64) -> Result<(), &'static str> {
     if claims.exp <= now {
-        return Err("token expired");
+        return Err(TOKEN_EXPIRED);
     }
     if claims.iat > now + SKEW_SECONDS || claims.nbf.is_some_and(|start| start > now + SKEW_SECONDS) {
         return Err("token of the future");

@@ -79,7 +79,7 @@ async fn a_document_is_held_to_and_nothing_is_rewritten() {
     assert!(!secret.whole.contains("6789") && !secret.whole.contains("98765"), "{}", secret.whole);
 }
 
-/// Attack 6, A9: frameworks that know no `Content-Encoding`, and read heads as Latin-1, take such a body for JSON.
+/// Frameworks that know no `Content-Encoding`, and read heads as Latin-1, take such a body for JSON.
 #[tokio::test]
 async fn what_an_application_may_read_as_json_does_not_go_on_unseen() {
     let stage = clinic(|_| (), schemas(Rules::default())).await;

@@ -110,7 +110,7 @@ async fn routes_change_while_requests_run_and_change_back() {
     assert_eq!(stage.send("GET", "/x", &[]).await.body, b"old");
 }
 
-/// Attack 6.15: `authentication = "none"` with roles let everybody in.
+/// `authentication = "none"` with roles let everybody in.
 #[tokio::test]
 async fn a_role_is_asked_for_even_where_no_credential_is() {
     let stage = Stage::before(telling().await, |route| route.roles = vec!["clinician".to_owned()]).await;

@@ -54,7 +54,7 @@ async fn silent(head: &'static str) -> (std::net::SocketAddr, Bytewise) {
     .await
 }
 
-/// Attack A2: five connections of a stranger held 1,250 connections to an application, without end.
+/// Five connections of a stranger held 1,250 connections to an application, without end.
 #[tokio::test]
 async fn one_client_opens_so_many_websockets_and_no_more() {
     let (app, seen) =
@@ -76,7 +76,7 @@ async fn one_client_opens_so_many_websockets_and_no_more() {
     tokio::time::timeout(SOON, again).await.expect("its place is free again");
 }
 
-/// Attack A2: with answers in the place of WebSockets.
+/// Five connections of a stranger did so with answers in the place of WebSockets.
 #[tokio::test]
 async fn long_answers_that_find_no_place_keep_those_of_their_requests() {
     for head in ["content-length: 10000000", "transfer-encoding: chunked"] {

@@ -53,7 +53,7 @@ async fn no_spelling_of_a_guarded_path_gets_round_its_guard() {
         "/%c0%af",
         "/x%",
         "/public/%2e%2e;/admin",
-        // Attack 6.9.
+        // The digits are escaped as well.
         "/public/%25%32%65%25%32%65/admin",
         "/public%25%32%66admin",
     ] {
@@ -89,7 +89,7 @@ async fn methods_that_a_route_does_not_take_find_no_other_route() {
     stage.raw(b"OPTIONS * HTTP/1.1\r\nhost: app.test\r\nconnection: close\r\n\r\n").await.refused(404, "not_found");
 }
 
-/// Attack 6.B4: of a page that is made while it is sent, clients learned that nothing is there.
+/// Of a page that is made while it is sent, clients learned that nothing is there.
 #[tokio::test]
 async fn an_answer_that_is_a_head_alone_has_the_length_that_its_application_said_or_none() {
     for (said, length) in [("transfer-encoding: chunked", None), ("content-length: 42", Some("42"))] {

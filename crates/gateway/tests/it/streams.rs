@@ -178,7 +178,7 @@ async fn where_nothing_is_refused_yet_a_stream_outlives_its_credential() {
     assert!(ended.is_err(), "it ended: {}", String::from_utf8_lossy(&rest));
 }
 
-/// Attack A4: who sent lines for hours went on after the revocation, and the application acted on each.
+/// Who sent lines for hours went on after the revocation, and the application acted on each.
 #[tokio::test]
 async fn an_upload_ends_with_the_credential_that_began_it() {
     let (address, app) = Bytewise::speaking(|_, mut stream, app| async move {
@@ -217,7 +217,7 @@ async fn an_upload_ends_with_the_credential_that_began_it() {
     tokio::time::timeout(SOON / 4, gone).await.expect("the application hears of it");
 }
 
-/// Beside attack A4: a body that is read here before any of it goes on may take minutes to come.
+/// A body that is read here before any of it goes on may take minutes to come.
 #[tokio::test]
 async fn a_body_that_was_read_does_not_go_on_if_its_credential_ended_meanwhile() {
     let (address, app) = Bytewise::speaking(|_, mut stream, app| async move {
@@ -256,7 +256,7 @@ async fn a_body_that_was_read_does_not_go_on_if_its_credential_ended_meanwhile()
     }
 }
 
-/// Attack A4: a length says nothing of when it comes.
+/// A length says nothing of when it comes.
 #[tokio::test]
 async fn a_download_of_known_length_ends_with_its_credential_too() {
     let (address, _) = Bytewise::speaking(|_, mut stream, app| async move {
@@ -279,7 +279,7 @@ async fn a_download_of_known_length_ends_with_its_credential_too() {
     let _ = tokio::time::timeout(Duration::from_secs(3), rest).await.expect("it ends soon");
 }
 
-/// Attack 6.8: a stream whose head came after the revocation went on for half a minute.
+/// A stream whose head came after the revocation went on for half a minute.
 #[tokio::test]
 async fn a_stream_that_begins_after_its_credential_ended_ends_at_once() {
     let stage = Stage::before(echoing().await, |route| route.authentication = Authentication::Required).await;
@@ -300,7 +300,6 @@ async fn a_stream_that_begins_after_its_credential_ended_ends_at_once() {
     assert!(begun && !rest.ends_with("0\r\n\r\n"), "it was let in, and is not whole: {rest}");
 }
 
-/// Attack 6.16.
 #[tokio::test]
 async fn a_stream_ends_when_its_callers_address_is_blocked() {
     let stage = Stage::before(echoing().await, |route| route.authentication = Authentication::Required).await;
@@ -388,7 +387,7 @@ async fn slow_heads_and_bodies_end_and_do_not_reach_the_application_whole() {
         .refused(400, "request.malformed");
 }
 
-/// Attack 6.3: over HTTP/2 nobody looked at the clock.
+/// Over HTTP/2 nobody looked at the clock.
 #[tokio::test]
 async fn a_slow_body_over_http_2_ends_too_and_reaches_no_application_whole() {
     let hasty = Bounds { body: Duration::from_millis(300), ..Bounds::default() };
@@ -404,7 +403,7 @@ async fn a_slow_body_over_http_2_ends_too_and_reaches_no_application_whole() {
     drop(open);
 }
 
-/// Attack 6.13: unread streams and a request now and then held connections to the application without end.
+/// Unread streams and a request now and then held connections to the application without end.
 #[tokio::test]
 async fn a_stream_of_http_2_that_nobody_reads_lets_go_of_the_application() {
     let (address, app) = Bytewise::speaking(|_, mut stream, app| async move {

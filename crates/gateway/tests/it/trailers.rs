@@ -212,7 +212,7 @@ async fn telling_trailers() -> SocketAddr {
     served(Router::new().fallback(tell)).await
 }
 
-/// Attack 6.1: uvicorn with httptools makes headers of trailers, and a client was whom it said.
+/// Uvicorn with httptools makes headers of trailers, and a client was whom it said.
 #[tokio::test]
 async fn a_clients_trailers_do_not_arrive_unless_the_route_names_them() {
     const CLAIMS: [&str; 5] = ["x-auth-subject", "x-auth-roles", "x-tenant-id", "x-forwarded-for", "cookie"];

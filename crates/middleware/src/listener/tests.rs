@@ -117,7 +117,7 @@ async fn silent(address: SocketAddr, count: usize) -> Vec<TcpStream> {
     silent
 }
 
-/// Attack A1: one address held every place, and took each that became free.
+/// One address held every place, and took each that became free.
 #[tokio::test]
 async fn one_client_has_an_eighth_of_the_places_and_a_proxy_as_many_as_there_are() {
     let patient = Bounds { connections: 16, idle_when_full: SOON, ..Bounds::default() };
@@ -155,7 +155,7 @@ impl Welcome for Doorman {
     }
 }
 
-/// Attack A1: whoever did not even begin with TLS kept its place for ten seconds, however full it was.
+/// Whoever did not even begin with TLS kept its place for ten seconds, however full it was.
 #[tokio::test]
 async fn a_full_house_has_less_patience_at_the_door_too() {
     let crowded =
@@ -200,7 +200,7 @@ async fn a_slow_head_and_a_slow_body_are_cut_off() {
     assert!(whole.ends_with("ate 3"), "{whole}");
 }
 
-/// Attack 6.B7: the answer to the first was lost.
+/// The answer to the first was lost.
 #[tokio::test]
 async fn a_head_behind_another_has_its_own_time_from_when_that_is_answered() {
     let hasty = Bounds { head: Duration::from_millis(500), ..Bounds::default() };

@@ -185,7 +185,7 @@ mod tests {
         body.frame().await.unwrap().is_ok()
     }
 
-    /// Attack 6.13: streams that nobody read held two hundred connections to an application.
+    /// Streams that nobody read held two hundred connections to an application.
     #[tokio::test]
     async fn a_stream_that_nobody_takes_loses_its_source() {
         assert!(taken_after(PATIENCE / 4, true).await);
@@ -193,7 +193,7 @@ mod tests {
         assert!(taken_after(PATIENCE * 3, false).await, "over HTTP/1 the whole connection idles");
     }
 
-    /// Attack A2: a piece of each stream that was cut lay in memory for as long as its client kept the connection, and nobody counted.
+    /// A piece of each stream that was cut lay in memory for as long as its client kept the connection, and nobody counted.
     #[tokio::test]
     async fn a_stream_holds_its_place_until_its_client_has_done_with_it() {
         let (held, work) = (Arc::new(()), Arc::new(Work::default()));

@@ -103,7 +103,7 @@ struct Wanted {
     /// That name rows: a file with table/row,table/row, or - for standard input
     #[arg(long, value_name = "FILE")]
     rows_file: Option<PathBuf>,
-    /// With this outcome: 0 it worked, 4 refused, 8 failed, 12 nobody knows
+    /// With this outcome: 0 it worked, 4 refused or ended early, 8 failed or did not open, 12 nobody knows
     #[arg(long)]
     outcome: Option<i64>,
     /// With this request

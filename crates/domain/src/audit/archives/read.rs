@@ -71,7 +71,7 @@ pub async fn open(
     let events = match opened {
         Ok(events) => fence.release(instance, &lease, events).await?,
         Err(error) => {
-            fence.break_off();
+            fence.refuse();
             return Err(error);
         }
     };

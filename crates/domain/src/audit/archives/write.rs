@@ -187,7 +187,7 @@ async fn check(
     match opened.and_then(|lines| (sha256(lines.expose()) == expected).then_some(()).ok_or(ArchiveError::Damaged)) {
         Ok(()) => Ok(fence.release(instance, &lease, ()).await?),
         Err(error) => {
-            fence.break_off();
+            fence.refuse();
             Err(error)
         }
     }

@@ -4,8 +4,8 @@ use std::{collections::BTreeSet, sync::atomic::Ordering};
 
 use crate::{Instance, ids::TenantId, store::StoreError};
 
-/// Clocks of nodes differ by less, in seconds.
-const TOLERATED: u64 = 60 * 60;
+/// Clocks of nodes differ by less.
+const TOLERATED_SECONDS: u64 = 60 * 60;
 /// So many places of the log are looked at, from its beginning to its end: what was recorded since the clock went back is one part of
 /// the log, and what was recorded before another.
 const PLACES: u64 = 64;
@@ -25,7 +25,7 @@ pub async fn look_at_clock(instance: &Instance) -> Result<Option<u64>, StoreErro
     }
     let ahead = newest.map_or(0, |newest| newest.as_seconds().saturating_sub(instance.now().as_seconds()));
     let behind = u64::try_from(ahead).unwrap_or(0);
-    let behind = if behind > TOLERATED { behind } else { 0 };
+    let behind = if behind > TOLERATED_SECONDS { behind } else { 0 };
     instance.guard().clock_behind.store(behind, Ordering::Relaxed);
     Ok((behind > 0).then_some(behind))
 }

@@ -32,7 +32,7 @@ use crate::{
 };
 
 /// So many events of a name are looked at, whatever they carry; then only those with a proof, which builds before proofs made none of.
-const ANY: usize = 64;
+const MAX_UNPROVEN: usize = 64;
 /// What the proof of an event that tells of a head is derived for.
 const MARK: &str = "chancery/audit/head/1";
 
@@ -92,7 +92,7 @@ pub(super) async fn told_of(instance: &Instance, origin: &str) -> Result<Option<
     let mut unproven = None;
     let damaged = || SequenceError::Forked(TenantId::PLATFORM);
     for looked_at in 0.. {
-        let event = if looked_at < ANY {
+        let event = if looked_at < MAX_UNPROVEN {
             view.head_told_before(origin, before).await
         } else {
             view.head_with_proof_before(origin, before).await

@@ -284,7 +284,7 @@ pub struct Guard {
     heard: Mutex<Heard>,
     /// Rows that were told of and are not put aside yet.
     aside: Mutex<BTreeMap<TenantId, BTreeSet<Lies>>>,
-    /// Whose retention is said by a row alone.
+    /// Of whose log nothing with a proof says how long it is kept.
     unconfirmed: Mutex<BTreeSet<TenantId>>,
     /// Whose logs were found to be gone.
     missing: Mutex<BTreeSet<TenantId>>,
@@ -337,7 +337,7 @@ impl Guard {
         self.damaged.lock().unwrap_or_else(PoisonError::into_inner).first().copied()
     }
 
-    /// Whether it is only by a row that some log is kept for longer, as builds before proofs said it.
+    /// Whether nothing with a proof says how long some log is kept, as builds before proofs left it.
     pub fn is_unconfirmed(&self) -> bool {
         !self.unconfirmed.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }

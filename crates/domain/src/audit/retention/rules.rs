@@ -21,7 +21,7 @@ use crate::{
     time::Timestamp,
 };
 
-/// What the proof of an event that lets others go is derived for.
+/// What the proof of an event that keeps others or lets them go is derived for.
 const MARK: &str = "chancery/audit/retention/1";
 /// What an event says that places a hold.
 const PLACES: &[u8] = b"place";
@@ -38,8 +38,8 @@ pub(in crate::audit) struct Rules {
     pub(super) holds: Vec<Hold>,
     /// Where rows and log differ: the place of the event that a row should say the same as; 0 if there is none.
     pub(in crate::audit) differ: Vec<Finding>,
-    /// The row says how long the log is kept, no event of ours does, and by the row it is kept for no less: as builds before proofs said
-    /// it. Whoever may says it again.
+    /// Nothing with a proof says how long the log is kept, as builds before proofs left it; by the row it is kept for no less. Whoever may
+    /// says it again.
     pub(in crate::audit) unconfirmed: bool,
 }
 

@@ -25,7 +25,7 @@ pub struct Standing {
     pub holds: Vec<Hold>,
     /// In which rows the store says something else of this than the log; where they differ, what keeps more is told here.
     pub disputed: BTreeSet<IntegrityCheck>,
-    /// Only the store's row says how long it is kept, as builds before proofs did; it is to be said again.
+    /// Nothing with a proof says how long it is kept, as builds before proofs left it; it is to be said again.
     pub unconfirmed: bool,
     /// What of it was purged.
     pub purges: Vec<Purge>,
