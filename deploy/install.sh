@@ -182,5 +182,5 @@ elif [ -s "$key" ]; then
 fi
 said=$("${as_service[@]}" "$program" doctor --config "$file" 2>&1) || { printf '%s\n' "$said" >&2; fail "doctor found a fault"; }
 [ -z "$server" ] || kill -0 "$server" 2>/dev/null || { tail -20 "$work/server.log" >&2; fail "the server ended"; }
-systemd || echo "   no systemd here: nothing runs now. Start it with: $program serve --config $file"
+systemd || echo "   no systemd here: nothing runs now. Start it as the service, not as root: ${as_service[*]} $program serve --config $file"
 echo "installed: $("$program" --version); configuration $file, first administrator's key $key (move it to where you keep secrets)"

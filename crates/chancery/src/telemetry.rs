@@ -31,6 +31,8 @@ const LISTENING: &str = "address";
 /// In a debug build, has the process fail at a value that had to be removed. For tests.
 const STRICT: &str = "CHANCERY_LOG_STRICT";
 
+/// How the targets of our own crates begin.
+const OURS: &str = "chancery";
 /// Fields that may be printed. Anything else a crate might log is left out, whatever it holds.
 const ALLOWED: &[&str] = &[
     "message",
@@ -113,13 +115,25 @@ where
             }
             LogFormat::Human => write!(out, "{now} {:>5}", meta.level())?,
         }
-        context.format_fields(out.by_ref(), event)?;
+        if meta.target().starts_with(OURS) {
+            context.format_fields(out.by_ref(), event)?;
+        } else {
+            said_by_a_library(self.0, meta.target(), &mut out)?;
+        }
         for span in context.event_scope().into_iter().flatten() {
             if let Some(fields) = span.extensions().get::<FormattedFields<N>>() {
                 out.write_str(fields)?;
             }
         }
         out.write_str(if self.0 == LogFormat::Json { "}\n" } else { "\n" })
+    }
+}
+
+/// What a library says may quote what a stranger sent it: that it said something is told, and who.
+fn said_by_a_library(format: LogFormat, target: &str, out: &mut Writer<'_>) -> fmt::Result {
+    match format {
+        LogFormat::Json => out.write_str(r#","message":"A library said something""#),
+        LogFormat::Human => write!(out, " A library said something: {target}"),
     }
 }
 

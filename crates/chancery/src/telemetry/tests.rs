@@ -59,6 +59,19 @@ fn a_json_line_has_allowed_fields_only() {
     assert!(!text.contains("hunter2") && !text.contains("a@b.example"), "{text}");
 }
 
+/// The SDK of a cloud logged the raw answer of whoever was at the address of its metadata.
+#[test]
+fn what_a_library_says_is_not_repeated() {
+    for format in [LogFormat::Json, LogFormat::Human] {
+        let text = logged(format, || {
+            tracing::warn!(target: "aws_config::imds", error = "body: denied", "provider said denied");
+        });
+        assert!(text.contains("A library said something") && text.contains("aws_config::imds"), "{text}");
+        assert!(!text.contains("denied") && text.lines().count() == 1, "{text}");
+        assert!(format != LogFormat::Json || serde_json::from_str::<serde_json::Value>(&text).is_ok(), "{text}");
+    }
+}
+
 #[test]
 fn a_value_cannot_begin_a_line_of_its_own() {
     let text = logged(LogFormat::Human, usual);
