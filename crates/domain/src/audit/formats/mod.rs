@@ -181,7 +181,10 @@ pub(crate) mod tests {
         event.core = event.core.replace("\"phase\":\"intent\"", "\"phase\":\"outcome\"");
         let outcome = (ocsf(&event), ecs(&event), cef(&event));
         assert_eq!((&outcome.0["activity_id"], &outcome.0["type_uid"]), (&json!(99), &json!(600_599)));
-        assert_eq!((&outcome.0["activity_name"], &outcome.0["status"]), (&json!("Decrypt: outcome"), &json!("Success")));
+        assert_eq!(
+            (&outcome.0["activity_name"], &outcome.0["status"]),
+            (&json!("Decrypt: outcome"), &json!("Success"))
+        );
         assert_eq!(
             (&outcome.1["event"]["type"], &outcome.1["event"]["outcome"]),
             (&json!(["info"]), &json!("success"))
