@@ -152,6 +152,8 @@ fi
 listens() { # PID PORT
     local inode inodes
     [ -d "/proc/$1" ] || return 1
+    # One that has ended and was not waited for has no files that could be looked at.
+    ! grep -q '^State:[[:space:]]*Z' "/proc/$1/status" || return 1
     [ -n "$(find "/proc/$1/fd" -lname '*' -print -quit 2>/dev/null)" ] || return 2
     inodes=$(cat /proc/net/tcp /proc/net/tcp6 2>/dev/null |
         awk -v port="$(printf ':%04X' "$2")" '$4 == "0A" && substr($2, length($2) - 4) == port { print $10 }')
