@@ -565,7 +565,11 @@ async fn a_caller_who_leaves_while_a_transaction_begins_leaves_none_behind() {
     let open = "SELECT count(*) FROM pg_stat_activity
         WHERE datname = current_database() AND pid <> pg_backend_pid() AND state <> 'idle'";
     let mut left = 0;
-    for polls in 1..=8 {
+    // A database that answers within the poll that asks it leaves no step to be left at: then once more.
+    for polls in (1..=8).cycle().take(8 * 20) {
+        if polls == 1 && left >= 8 {
+            break;
+        }
         let mut beginning = Box::pin(testing::begin(&database));
         for _ in 0..polls {
             let polled = std::future::poll_fn(|context| Poll::Ready(beginning.as_mut().poll(context))).await;

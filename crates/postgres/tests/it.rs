@@ -704,7 +704,11 @@ mod locks {
         let store = Postgres::connect(options).await.unwrap();
         let mut watch = raw(&database).await;
         let mut left = 0;
-        for polls in 1..=8 {
+        // A database that answers within the poll that asks it leaves no step to be left at: then once more.
+        for polls in (1..=8).cycle().take(8 * 20) {
+            if polls == 1 && left > 8 {
+                break;
+            }
             let mut beginning = store.begin(OURS);
             for _ in 0..polls {
                 let polled = std::future::poll_fn(|context| Poll::Ready(beginning.as_mut().poll(context))).await;
