@@ -11,11 +11,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use chancery_api::Metrics;
 use chancery_domain::{
-    Instance, TenantId,
+    Clock as _, Instance, TenantId, Timestamp,
     tenants::TenantState,
     webhooks::{self, Next, NotTaken, Outgoing, WebhookOwner, WebhookSender, behind_gateway},
 };
 use chancery_gateway::Gateway;
+use jiff::{civil::DateTime, tz::TimeZone};
 use reqwest::{
     Method,
     header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER},
@@ -27,6 +28,7 @@ use tokio::{
 };
 
 use crate::{
+    clock::SystemClock,
     guarded::{Fault, Guarded, Reach},
     jobs::{Ticks, chain},
     wiring::Stores,
@@ -81,7 +83,7 @@ impl WebhookSender for Senders {
         };
         let message = (headers(outgoing), Bytes::from(outgoing.body.expose().clone()));
         match gateway.hand_on(source, path, message).await {
-            Ok(Some(status)) => taken(status.as_u16(), None),
+            Ok(Some((status, headers))) => taken(status.as_u16(), later(&headers, SystemClock.now())),
             Ok(None) => Err(not_taken("no_route")),
             Err(problem) => Err(not_taken(problem.code().as_str())),
         }
@@ -105,7 +107,7 @@ impl WebhookSender for HttpSender {
         let headers = headers(outgoing);
         let body = outgoing.body.expose().clone();
         match self.0.ask(Method::POST, &outgoing.url, headers, body, MAX_ANSWER).await {
-            Ok(answer) => taken(answer.status, later(&answer.headers)),
+            Ok(answer) => taken(answer.status, later(&answer.headers, SystemClock.now())),
             // It answered; only what it said is too long, and that does not count.
             Err(Fault::TooLong(status)) => taken(status, None),
             Err(fault) => Err(NotTaken { code: code(fault).to_owned(), next: Next::Again }),
@@ -122,9 +124,17 @@ fn code(fault: Fault) -> &'static str {
     }
 }
 
-/// How many seconds it wants to be left alone for, if it says so in seconds.
-fn later(headers: &HeaderMap) -> Option<u32> {
-    headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()
+/// How many seconds it wants to be left alone for, if it says so: for how long, or until when (RFC 9110 §10.2.3).
+fn later(headers: &HeaderMap, now: Timestamp) -> Option<u32> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    text.parse().ok().or_else(|| u32::try_from((moment(text)? - now.as_seconds()).max(0)).ok())
+}
+
+/// A date of HTTP, in seconds since 1970. Besides the form that is written today two old ones are read (RFC 9110 §5.6.7).
+fn moment(text: &str) -> Option<i64> {
+    let forms = ["%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"];
+    let date = forms.iter().find_map(|form| DateTime::strptime(form, text).ok())?;
+    Some(TimeZone::UTC.to_timestamp(date).ok()?.as_second())
 }
 
 /// Any 2xx says that it was taken. What tells of the message itself will not be another answer the next time, 410 wants no more of them
@@ -349,7 +359,8 @@ mod tests {
         assert_eq!(taken(204, None), Ok(()));
         let mut headers = HeaderMap::new();
         headers.insert(RETRY_AFTER, HeaderValue::from_static("120"));
-        let asked = later(&headers);
+        let now = Timestamp::from_seconds(0);
+        let asked = later(&headers, now);
         for (status, next) in [
             (301, Next::Again),
             (401, Next::Again),
@@ -362,10 +373,33 @@ mod tests {
         ] {
             assert_eq!(taken(status, asked), Err(NotTaken { code: format!("http.{status}"), next }), "{status}");
         }
-        for unread in ["Wed, 21 Oct 2026 07:28:00 GMT", "-1", "soon", "99999999999"] {
+        for unread in ["-1", "soon", "99999999999"] {
             headers.insert(RETRY_AFTER, HeaderValue::from_static(unread));
-            assert_eq!(later(&headers), None, "{unread}");
+            assert_eq!(later(&headers, now), None, "{unread}");
         }
         assert_eq!(taken(429, None), Err(NotTaken { code: "http.429".to_owned(), next: Next::Again }));
+    }
+
+    #[test]
+    fn who_says_until_when_is_left_alone_until_then() {
+        let later_at = |text: &'static str, now: &str| {
+            let headers = [(RETRY_AFTER, HeaderValue::from_static(text))].into_iter().collect();
+            later(&headers, now.parse().unwrap())
+        };
+        // One moment in the three forms of RFC 9110 §5.6.7.
+        for text in ["Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"] {
+            assert_eq!(later_at(text, "1994-11-06T08:48:07.900000Z"), Some(90), "{text}");
+            assert_eq!(later_at(text, "1994-11-06T09:00:00Z"), Some(0), "{text}: it is over");
+        }
+        for unread in [
+            "Mon, 06 Nov 1994 08:49:37 GMT",
+            "Sun, 31 Feb 2027 08:49:37 GMT",
+            "Sun, 06 Nov 1994 08:49:37 CET",
+            "Sun, 06 Nov 1994 08:49:37 GMT, 1",
+            "1994-11-06T08:49:37Z",
+            "Fri, 31 Dec 9999 23:59:59 GMT",
+        ] {
+            assert_eq!(later_at(unread, "1994-11-06T08:48:07Z"), None, "{unread}");
+        }
     }
 }

@@ -102,8 +102,8 @@ impl Gateway {
         &self.observed
     }
 
-    /// Hands a webhook of a source on to the application, by the route that takes that source's; gives what was answered, or nothing
-    /// if no route at this path is that one: whoever may set a source up must not reach other parts of the application by it.
+    /// Hands a webhook of a source on to the application, by the route that takes that source's; gives the head of the answer, or
+    /// nothing if no route at this path is that one: whoever may set a source up must not reach other parts of the application by it.
     ///
     /// # Errors
     ///
@@ -113,7 +113,7 @@ impl Gateway {
         source: WebhookSourceId,
         path: &str,
         message: (HeaderMap, Bytes),
-    ) -> Result<Option<StatusCode>, Problem> {
+    ) -> Result<Option<(StatusCode, HeaderMap)>, Problem> {
         match self.table().find(&Method::POST, path) {
             Match::Route(route, path) if route.webhook.as_ref().is_some_and(|hook| hook.source == source) => {
                 webhook::hand_on(&self.instance, &route, &path, message).await.map(Some)

@@ -108,13 +108,13 @@ fn clean(route: &Route, headers: &mut HeaderMap) {
     }
 }
 
-/// Hands one on to the application of a route; gives what it answered.
+/// Hands one on to the application of a route; gives the head of its answer.
 pub(crate) async fn hand_on(
     instance: &Instance,
     route: &Route,
     path: &Canonical,
     (mut headers, body): (HeaderMap, Bytes),
-) -> Result<StatusCode, Problem> {
+) -> Result<(StatusCode, HeaderMap), Problem> {
     let id = RequestId::make(instance.now(), instance.random()).map_err(|_| Code::Internal)?;
     clean(route, &mut headers);
     let audience = route.upstream.name();
@@ -127,7 +127,8 @@ pub(crate) async fn hand_on(
     (*request.method_mut(), *request.uri_mut(), *request.headers_mut()) =
         (Method::POST, target.clone().into(), headers);
     let answered = tokio::time::timeout(PATIENCE, forward::forward(route, request, &target, None)).await;
-    Ok(answered.map_err(|_| Code::UpstreamTimeout)??.status())
+    let (answer, _) = answered.map_err(|_| Code::UpstreamTimeout)??.into_parts();
+    Ok((answer.status, answer.headers))
 }
 
 #[cfg(test)]

@@ -194,6 +194,10 @@ async fn a_webhook_goes_nowhere_but_to_where_it_should() {
     Mock::given(path("/busy")).respond_with(busy).mount(&server).await;
     let later = NotTaken { code: "http.503".to_owned(), next: Next::Later(90) };
     assert_eq!(dev.send(&outgoing("/busy")).await, Err(later));
+    let over = ResponseTemplate::new(503).insert_header("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT");
+    Mock::given(path("/over")).respond_with(over).mount(&server).await;
+    let at_once = NotTaken { code: "http.503".to_owned(), next: Next::Later(0) };
+    assert_eq!(dev.send(&outgoing("/over")).await, Err(at_once), "a date too");
     let asked = server.received_requests().await.unwrap();
     assert!(asked.iter().all(|request| request.url.path() != "/elsewhere"));
     // In production this machine is nobody's application, and the metadata of clouds never is.

@@ -6,6 +6,7 @@ use chancery_domain::{
 };
 use chancery_gateway::{Mode, Table, webhook::Hook};
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
 
 use crate::{
     application::{Bytewise, answer, header, telling},
@@ -65,7 +66,7 @@ async fn a_message_is_answered_for_kept_and_handed_on_by_its_route_alone() {
         (headers, bytes::Bytes::from_static(b"{}"))
     };
     let handed = stage.gateway.hand_on(hook.source, "/in/oura", message()).await.unwrap();
-    assert_eq!(handed.map(|status| status.as_u16()), Some(200));
+    assert_eq!(handed.map(|(status, _)| status.as_u16()), Some(200));
     let other = chancery_domain::ids::WebhookSourceId::from_bytes([9; 16]);
     for (source, path) in [(other, "/in/oura"), (hook.source, "/x"), (hook.source, "/in/../x")] {
         assert_eq!(
@@ -117,11 +118,30 @@ async fn a_source_does_not_say_who_calls_by_the_headers_of_its_signature() {
     }
     headers.insert("x-signature", "good".parse().unwrap());
     let message = (headers, bytes::Bytes::from_static(b"{}"));
-    let status = stage.gateway.hand_on(hook.source, "/in/oura", message).await.unwrap();
-    assert_eq!(status.map(|status| status.as_u16()), Some(200));
+    let handed = stage.gateway.hand_on(hook.source, "/in/oura", message).await.unwrap();
+    assert_eq!(handed.map(|(status, _)| status.as_u16()), Some(200));
     let came = String::from_utf8(seen.came.lock().unwrap().clone()).unwrap();
     assert!(
         !came.contains("evil") && came.contains("x-signature: good") && came.contains("x-auth-assertion: "),
         "{came}"
     );
+}
+
+/// Of an application behind the gateway it was not read: it was asked again as if it had said nothing.
+#[tokio::test]
+async fn what_the_application_says_of_the_next_try_is_heard() {
+    let (stage, hook) = clinic(Mode::Enforce).await;
+    let (app, _) = Bytewise::speaking(|_, mut stream, app| async move {
+        while app.head(&mut stream).await.is_some() {
+            let busy = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 90\r\ncontent-length: 0\r\n\r\n";
+            let _ = stream.write_all(busy).await;
+        }
+    })
+    .await;
+    let mut hooked = route("/in/oura", app);
+    hooked.webhook = Some(hook.clone());
+    stage.gateway.apply(Table::new(vec![hooked]).unwrap());
+    let message = (http::HeaderMap::new(), bytes::Bytes::from_static(b"{}"));
+    let (status, headers) = stage.gateway.hand_on(hook.source, "/in/oura", message).await.unwrap().unwrap();
+    assert_eq!((status.as_u16(), &headers["retry-after"]), (503, &http::HeaderValue::from_static("90")));
 }
