@@ -77,7 +77,7 @@ pub(crate) fn measured(
         return body;
     }
     let (trailers, standing) = (trailers.to_vec(), standing.cloned());
-    Body::new(Measured { body, left: most, trailers, standing, ending: None, progress, over: false })
+    Body::new(Measured { body, left: most, trailers, standing, ending: None, progress }.fuse())
 }
 
 struct Measured {
@@ -88,7 +88,6 @@ struct Measured {
     standing: Option<Standing>,
     ending: Option<Ending>,
     progress: Arc<Progress>,
-    over: bool,
 }
 
 impl Measured {
@@ -99,8 +98,13 @@ impl Measured {
         }
         self.ending.as_mut().is_some_and(|ending| ending.as_mut().poll(cx).is_ready())
     }
+}
 
-    fn next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+impl HttpBody for Measured {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         if self.has_ended(cx) {
             let ended = Refused(Code::CredentialInvalid.into());
             return Poll::Ready(Some(Err(axum::Error::new(ended))));
@@ -128,20 +132,6 @@ impl Measured {
                 return Poll::Ready(Some(Ok(frame)));
             }
         }
-    }
-}
-
-impl HttpBody for Measured {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        if self.over {
-            return Poll::Ready(None);
-        }
-        let frame = ready!(self.next(cx));
-        self.over = !matches!(frame, Some(Ok(_)));
-        Poll::Ready(frame)
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -173,7 +163,7 @@ pub(crate) type Ending = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A response's body that ends when `ending` does.
 pub(crate) fn ending(body: Body, ending: impl FnOnce() -> Ending + Send + 'static) -> Body {
-    Body::new(Ends { body, make: Some(Box::new(ending)), ending: None, pieces: 0, over: false })
+    Body::new(Ends { body, make: Some(Box::new(ending)), ending: None, pieces: 0 }.fuse())
 }
 
 type Make = Box<dyn FnOnce() -> Ending + Send>;
@@ -183,7 +173,6 @@ struct Ends {
     make: Option<Make>,
     ending: Option<Ending>,
     pieces: u8,
-    over: bool,
 }
 
 /// Of a body that is always there so many pieces go out before anybody looks after it: most are over by then.
@@ -193,8 +182,11 @@ fn ended() -> axum::Error {
     axum::Error::new(io::Error::from(io::ErrorKind::PermissionDenied))
 }
 
-impl Ends {
-    fn next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+impl HttpBody for Ends {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         if let Some(ending) = &mut self.ending
             && ending.as_mut().poll(cx).is_ready()
         {
@@ -212,20 +204,6 @@ impl Ends {
             self.ending = Some(ending);
         }
         frame
-    }
-}
-
-impl HttpBody for Ends {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        if self.over {
-            return Poll::Ready(None);
-        }
-        let frame = ready!(self.next(cx));
-        self.over = !matches!(frame, Some(Ok(_)));
-        Poll::Ready(frame)
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -355,15 +333,15 @@ mod tests {
     async fn what_is_over_stays_over() {
         let soon = || -> Ending { Box::pin(async { tokio::time::sleep(Duration::from_millis(20)).await }) };
         let mut answer = ending(Body::new(Slow(0, None)), soon);
-        let mut request = Body::new(Measured {
+        let request = Measured {
             body: Body::new(Slow(0, None)),
             left: 8,
             trailers: Vec::new(),
             standing: None,
             ending: Some(soon()),
             progress: Progress::new(),
-            over: false,
-        });
+        };
+        let mut request = Body::new(request.fuse());
         for body in [&mut answer, &mut request] {
             assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "ab");
             assert!(body.frame().await.unwrap().is_err(), "before the rest comes");
