@@ -1,14 +1,10 @@
 //! What is open behind the head of an answer: WebSockets, and answers that are long or of which nobody knows how long they are. Each may
 //! hold a connection to its application for as long as its client likes, so there are so many at once and no more.
 
-use std::{
-    collections::HashMap,
-    net::IpAddr,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{iter, mem, net::IpAddr, sync::Arc};
 
 use axum::response::Response;
-use chancery_middleware::{Place, Places};
+use chancery_middleware::{Place, Places, Shares};
 use http_body::Body as _;
 
 use crate::Upstream;
@@ -26,65 +22,37 @@ pub(crate) fn is_long(response: &Response) -> bool {
 pub(crate) struct Streams {
     places: Places,
     each: usize,
-    open: Arc<Counts>,
+    /// How many are open from each application, by its name: a table that takes another's place brings applications of its own, and what
+    /// was open before stays open.
+    open: Arc<Shares<String>>,
 }
-
-/// How many are open from each application, by its name: a table that takes another's place brings applications of its own, and what was
-/// open before stays open. Those with none are not in it.
-#[derive(Default)]
-struct Counts(Mutex<HashMap<String, usize>>);
 
 /// One of them; closed when dropped.
 #[must_use]
 pub(crate) struct Open {
     _place: Place,
     application: String,
-    counts: Arc<Counts>,
-}
-
-impl Counts {
-    /// Counts one more of this application, unless there are so many.
-    fn count(&self, application: &str, most: usize) -> bool {
-        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match open.get_mut(application) {
-            Some(count) if *count >= most => return false,
-            Some(count) => *count += 1,
-            None => {
-                open.insert(application.to_owned(), 1);
-            }
-        }
-        true
-    }
-
-    fn close(&self, application: &str) {
-        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match open.get_mut(application) {
-            Some(count) if *count > 1 => *count -= 1,
-            _ => {
-                open.remove(application);
-            }
-        }
-    }
+    open: Arc<Shares<String>>,
 }
 
 impl Streams {
     /// So many; three quarters of them for one application.
     pub(crate) fn of(count: usize) -> Self {
-        Self { places: Places::new(count), each: (count / 4 * 3).max(1), open: Arc::default() }
+        Self { places: Places::new(count), each: (count / 4 * 3).max(1), open: Arc::new(Shares::untaken()) }
     }
 
     /// A place for one from this application to this address, unless either has its share or all are taken.
     pub(crate) fn take(&self, upstream: &Upstream, address: Option<IpAddr>) -> Option<Open> {
         let place = self.places.take(address)?;
         let application = upstream.name().to_owned();
-        let counted = self.open.count(&application, self.each);
-        counted.then(|| Open { _place: place, application, counts: Arc::clone(&self.open) })
+        let counted = self.open.take(1, iter::once((application.clone(), self.each)));
+        counted.then(|| Open { _place: place, application, open: Arc::clone(&self.open) })
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.counts.close(&self.application);
+        self.open.give_back(1, iter::once(mem::take(&mut self.application)));
     }
 }
 
@@ -110,7 +78,7 @@ mod tests {
         drop(open.remove(0));
         assert!(streams.take(&one, None).is_some(), "one was closed");
         drop(open);
-        assert!(streams.open.0.lock().unwrap().is_empty());
+        assert_eq!(["one", "other"].map(|name| streams.open.held_by(&name.to_owned())), [0, 0]);
     }
 
     /// A reload made its applications anew, and with them the counts: what was open stayed, and as much could be opened again.

@@ -79,7 +79,7 @@ impl Unread {
     async fn read(self, max: usize, (tenant, source): (TenantId, WebhookSourceId)) -> Result<Hooked, Problem> {
         let (parts, body) = self.request.into_parts();
         check_plain(&parts.headers)?;
-        let room = ROOM.begin(vec![Party::Tenant(tenant), Party::Source(source)]);
+        let room = ROOM.begin(vec![Party::tenant(tenant), Party::source(source)]);
         let (bytes, room) = whole(&parts, max, collected(body, max, room)).await?;
         Ok(Hooked { exchange: self.exchange, headers: parts.headers, body: bytes.into(), _room: Some(room) })
     }
@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn the_longest_body_fits_into_the_share_of_a_source() {
-        let of = [Party::Tenant(TenantId::from_bytes([1; 16])), Party::Source(WebhookSourceId::from_bytes([1; 16]))];
+        let of = [Party::tenant(TenantId::from_bytes([1; 16])), Party::source(WebhookSourceId::from_bytes([1; 16]))];
         assert!(ROOM.begin(of.into()).grow_to(16 << 20));
     }
 

@@ -12,20 +12,19 @@
 //! None of them keeps a connection: that is a [`Busy`](crate::listener::Busy), by which the listener knows that a connection does not
 //! idle, and which takes nobody's place.
 
-use std::{
-    collections::HashMap,
-    net::IpAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{net::IpAddr, sync::Arc};
 
 use ipnet::IpNet;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::shares::{Shares, part};
 
 /// Places for what is at work.
 pub struct Places {
     /// Those that are free.
     pub(crate) free: Arc<Semaphore>,
-    shares: Arc<Shares>,
+    count: usize,
+    shares: Arc<Shares<IpNet>>,
 }
 
 /// One of them; free again when dropped.
@@ -39,7 +38,7 @@ pub struct Place {
 impl Places {
     /// So many.
     pub fn new(count: usize) -> Self {
-        Self { free: Arc::new(Semaphore::new(count)), shares: Shares::of(count) }
+        Self { free: Arc::new(Semaphore::new(count)), count, shares: Arc::new(Shares::untaken()) }
     }
 
     /// One for this address, unless all are taken or it has its share. Who has no address takes of nobody's.
@@ -49,7 +48,9 @@ impl Places {
 
     /// This free one for this address, unless it has its share.
     pub(crate) fn give(&self, free: OwnedSemaphorePermit, address: Option<IpAddr>) -> Option<Place> {
-        Some(Place { _share: Shares::take(&self.shares, address)?, _place: free })
+        let holders = address.into_iter().flat_map(networks).map(|(network, parts)| (network, part(self.count, parts)));
+        let taken = self.shares.take(1, holders);
+        taken.then(|| Place { _share: Share { shares: Arc::clone(&self.shares), address }, _place: free })
     }
 }
 
@@ -71,66 +72,21 @@ impl Holds {
     }
 }
 
-/// What each client holds of a whole.
-struct Shares {
-    whole: usize,
-    held: Mutex<HashMap<IpNet, usize>>,
-}
-
 /// One thing of a client's share; back when dropped.
 struct Share {
-    shares: Arc<Shares>,
+    shares: Arc<Shares<IpNet>>,
     address: Option<IpAddr>,
-}
-
-impl Shares {
-    fn of(whole: usize) -> Arc<Self> {
-        Arc::new(Self { whole, held: Mutex::default() })
-    }
-
-    /// One more for this address, unless it or a network around it has its share.
-    fn take(shares: &Arc<Self>, address: Option<IpAddr>) -> Option<Share> {
-        let mut held = shares.held();
-        for (taken, (network, parts)) in address.into_iter().flat_map(networks).enumerate() {
-            let count = held.entry(network).or_default();
-            if *count >= (shares.whole / parts).max(1) {
-                give_back(&mut held, address, taken);
-                return None;
-            }
-            *count += 1;
-        }
-        drop(held);
-        Some(Share { shares: Arc::clone(shares), address })
-    }
-
-    fn held(&self) -> MutexGuard<'_, HashMap<IpNet, usize>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
-        if self.address.is_some() {
-            give_back(&mut self.shares.held(), self.address, usize::MAX);
-        }
-    }
-}
-
-/// Gives back what the first `taken` networks of an address took.
-fn give_back(held: &mut HashMap<IpNet, usize>, address: Option<IpAddr>, taken: usize) {
-    for (network, _) in address.into_iter().flat_map(networks).take(taken) {
-        match held.get_mut(&network) {
-            Some(count) if *count > 1 => *count -= 1,
-            _ => {
-                held.remove(&network);
-            }
-        }
+        self.shares.give_back(1, self.address.into_iter().flat_map(networks).map(|(network, _)| network));
     }
 }
 
 /// The networks that an address counts for, and which part of the whole each may have: an eighth, as one client. A home is given a /56
 /// of IPv6; who has a /48 has 256 of those, which have a quarter together.
-pub(crate) fn networks(address: IpAddr) -> impl Iterator<Item = (IpNet, usize)> {
+pub(crate) fn networks(address: IpAddr) -> impl Iterator<Item = (IpNet, usize)> + Clone {
     let address = address.to_canonical();
     let parts: &[(u8, usize)] = if address.is_ipv4() { &[(32, 8)] } else { &[(56, 8), (48, 4)] };
     parts.iter().filter_map(move |(bits, parts)| Some((IpNet::new(address, *bits).ok()?.trunc(), *parts)))

@@ -1,45 +1,53 @@
 //! Room for bodies that are read here, so that all of them at once take no more memory than there is for them.
 
-use std::{
-    collections::BTreeMap,
-    net::IpAddr,
-    sync::{Mutex, PoisonError},
-};
+use std::net::IpAddr;
 
 use chancery_domain::{TenantId, ids::WebhookSourceId};
 use ipnet::IpNet;
 
-use crate::places::networks;
+use crate::{
+    places::networks,
+    shares::{Shares, part},
+};
 
 /// Room for the bodies that are read in one place. Short ones need none; of what is longer it has so many pieces.
 #[derive(Debug)]
 pub struct Room {
     pieces: usize,
-    counts: Mutex<Counts>,
+    shares: Shares<Who>,
 }
 
-/// Pieces that are taken: in all, and for whom.
-#[derive(Debug)]
-struct Counts {
-    all: usize,
-    of: BTreeMap<Party, usize>,
+/// Who has no more than a part of a room: whoever sends to one keeps none from the others.
+#[derive(Debug, Clone, Copy)]
+pub struct Party {
+    who: Who,
+    parts: usize,
 }
 
-/// Who has no more than a share of a room: whoever sends to one keeps none from the others.
+/// Whose bodies are counted together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Party {
-    /// A tenant has a half.
+enum Who {
+    Everyone,
     Tenant(TenantId),
-    /// A source of webhooks has a quarter.
     Source(WebhookSourceId),
-    /// A client's network has one of so many parts.
-    Network(IpNet, usize),
+    Network(IpNet),
 }
 
 impl Party {
+    /// A tenant, which has a half.
+    pub const fn tenant(id: TenantId) -> Self {
+        Self { who: Who::Tenant(id), parts: 2 }
+    }
+
+    /// A source of webhooks, which has a quarter.
+    pub const fn source(id: WebhookSourceId) -> Self {
+        Self { who: Who::Source(id), parts: 4 }
+    }
+
     /// Those that a client at this address counts for, with the parts that they have of [places](crate::Places).
     pub fn client(address: Option<IpAddr>) -> Vec<Self> {
-        address.into_iter().flat_map(networks).map(|(network, parts)| Self::Network(network, parts)).collect()
+        let party = |(network, parts)| Self { who: Who::Network(network), parts };
+        address.into_iter().flat_map(networks).map(party).collect()
     }
 }
 
@@ -59,7 +67,7 @@ impl Room {
 
     /// Of so many pieces.
     pub const fn of(pieces: usize) -> Self {
-        Self { pieces, counts: Mutex::new(Counts { all: 0, of: BTreeMap::new() }) }
+        Self { pieces, shares: Shares::untaken() }
     }
 
     /// For a body of which nothing came yet, and which is for these.
@@ -69,19 +77,7 @@ impl Room {
 
     /// How many pieces nobody takes.
     pub fn free(&self) -> usize {
-        self.pieces.saturating_sub(self.with(|counts| counts.all))
-    }
-
-    fn with<T>(&self, change: impl FnOnce(&mut Counts) -> T) -> T {
-        change(&mut self.counts.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn share(&self, party: Party) -> usize {
-        match party {
-            Party::Tenant(_) => self.pieces / 2,
-            Party::Source(_) => self.pieces / 4,
-            Party::Network(_, parts) => self.pieces.checked_div(parts).unwrap_or_default(),
-        }
+        self.pieces.saturating_sub(self.shares.held_by(&Who::Everyone))
     }
 }
 
@@ -91,44 +87,26 @@ impl Taken {
     #[must_use]
     pub fn grow_to(&mut self, length: usize) -> bool {
         let more = length.saturating_sub(Room::FREE).div_ceil(Room::PIECE).saturating_sub(self.pieces);
-        if more == 0 {
-            return true;
-        }
-        let room = self.room;
-        let taken = room.with(|counts| {
-            let has_share =
-                |party: &Party| counts.of.get(party).copied().unwrap_or(0).saturating_add(more) <= room.share(*party);
-            if counts.all.saturating_add(more) > room.pieces || !self.of.iter().all(has_share) {
-                return false;
-            }
-            counts.all += more;
-            for party in &self.of {
-                *counts.of.entry(*party).or_default() += more;
-            }
-            true
-        });
+        let taken = more == 0 || self.room.shares.take(more, self.holders());
         if taken {
             self.pieces += more;
         }
         taken
     }
+
+    /// Who holds what it takes, and how much each may hold.
+    fn holders(&self) -> impl Iterator<Item = (Who, usize)> + Clone {
+        let whole = self.room.pieces;
+        let parties = self.of.iter().map(move |party| (party.who, part(whole, party.parts)));
+        parties.chain([(Who::Everyone, whole)])
+    }
 }
 
 impl Drop for Taken {
     fn drop(&mut self) {
-        if self.pieces == 0 {
-            return;
+        if self.pieces > 0 {
+            self.room.shares.give_back(self.pieces, self.holders().map(|(who, _)| who));
         }
-        self.room.with(|counts| {
-            counts.all = counts.all.saturating_sub(self.pieces);
-            for party in &self.of {
-                let left = counts.of.get(party).copied().unwrap_or(0).saturating_sub(self.pieces);
-                match left {
-                    0 => counts.of.remove(party),
-                    left => counts.of.insert(*party, left),
-                };
-            }
-        });
     }
 }
 
@@ -155,8 +133,8 @@ mod tests {
         static ROOM: Room = Room::of(8);
         let of = |tenant, source| {
             let parties = [
-                Party::Tenant(TenantId::from_bytes([tenant; 16])),
-                Party::Source(WebhookSourceId::from_bytes([source; 16])),
+                Party::tenant(TenantId::from_bytes([tenant; 16])),
+                Party::source(WebhookSourceId::from_bytes([source; 16])),
             ];
             ROOM.begin(parties.into())
         };
@@ -169,7 +147,7 @@ mod tests {
         drop(one);
         assert!(third.grow_to(long(1)) && ROOM.free() == 3);
         drop((same, beside, third, other));
-        assert!(ROOM.free() == 8 && ROOM.with(|counts| counts.of.is_empty()));
+        assert!(ROOM.free() == 8 && ROOM.shares.held().is_empty());
     }
 
     #[test]
@@ -184,6 +162,14 @@ mod tests {
             ["2001:db8:0:1::1", "2001:db8:0:100::1", "2001:db8:0:200::1"].map(of);
         assert!(home.grow_to(long(2)) && neighbour.grow_to(long(2)) && !third.grow_to(long(1)), "a quarter");
         drop((one, same, other, home, neighbour, third));
-        assert!(ROOM.free() == 16 && ROOM.with(|counts| counts.of.is_empty()));
+        assert!(ROOM.free() == 16 && ROOM.shares.held().is_empty());
+    }
+
+    /// A client's share of a small room was no piece at all, so that nobody had any.
+    #[test]
+    fn a_share_of_a_small_room_is_a_piece() {
+        static ROOM: Room = Room::of(3);
+        let [mut one, mut same] = [(); 2].map(|()| ROOM.begin(Party::client(Some("192.0.2.1".parse().unwrap()))));
+        assert!(one.grow_to(Room::FREE + 1) && !same.grow_to(Room::FREE + 1));
     }
 }
