@@ -52,7 +52,7 @@ impl AtTheGate {
         metrics: &Arc<Metrics>,
         welcome: Option<Arc<dyn Welcome>>,
     ) -> Result<Self> {
-        let GatewayConfig { listen, streams, table, schemas, follow: follows } = gateway;
+        let GatewayConfig { listen, streams, table, schemas, follow: follows, .. } = gateway;
         let settings = Settings { tls_terminated: config.tls_terminated, streams };
         let documents = Documents::default();
         let gateway = Gateway::new(Arc::clone(instance), settings, table, documents.demands());

@@ -149,7 +149,7 @@ impl Server {
                 let proofs = tls.as_ref().and_then(|tls| tls.proofs().cloned());
                 let gate = tls.clone().zip(config.gateway.as_ref()).map(|(tls, gateway)| redirect::Gate {
                     covers: Arc::new(move |host: &str| tls.facts().is_some_and(|facts| facts.covers(host))),
-                    port: gateway.listen.port(),
+                    port: gateway.public_port,
                 });
                 let router = redirect::router(&config.public_url, gate, proofs);
                 Some(server::listen_with(Door::redirect(address), router, proxies, None).await?)

@@ -30,6 +30,8 @@ const DEFAULT: &str = "default";
 pub struct GatewayConfig {
     /// Where it answers.
     pub listen: SocketAddr,
+    /// The port at which clients reach it: another one if something outside maps it.
+    pub public_port: u16,
     /// How many WebSockets and long answers may be open at once.
     pub streams: usize,
     /// Its routes.
@@ -62,6 +64,7 @@ pub(super) fn read(
     if routes.is_empty() && single.is_none() {
         for (key, what) in [
             ("gateway.listen", "where it answers"),
+            ("gateway.public_port", "where clients reach it"),
             ("gateway.mode", "how it refuses"),
             ("gateway.follow", "when it changes"),
             ("gateway.streams", "how much may be open"),
@@ -76,6 +79,7 @@ pub(super) fn read(
     let before = findings.faults.len();
     let mode = text::read(settings, "gateway.mode", Mode::Enforce, findings);
     let listen = text::address(settings, "gateway.listen", LISTEN, findings);
+    let public_port = text::number(settings, "gateway.public_port", listen.port(), 1..=u16::MAX, findings);
     let follow = settings.find("gateway.follow").is_none() || text::flag(settings, "gateway.follow", findings);
     let streams = text::number(settings, "gateway.streams", Gate::default().streams, 8..=16_384, findings);
     let mut known = BTreeMap::new();
@@ -141,7 +145,9 @@ pub(super) fn read(
         }
     };
     match Table::new(list) {
-        Ok(table) => Some(GatewayConfig { listen, streams, table: table.read_from(digest), schemas, follow }),
+        Ok(table) => {
+            Some(GatewayConfig { listen, public_port, streams, table: table.read_from(digest), schemas, follow })
+        }
         Err(error) => {
             findings.fault(ROUTES, error.to_string(), "give each request one route: by its path, or by its method");
             None
@@ -315,6 +321,22 @@ mod tests {
         );
         assert_eq!(config.listen.to_string(), LISTEN);
         assert!(read_text("").0.is_none());
+    }
+
+    #[tokio::test]
+    async fn clients_reach_it_at_its_own_port_unless_another_one_is_mapped_to_it() {
+        let at = |further: &str| {
+            read_text(&format!("[gateway]\nupstream = \"http://a:1\"\nlisten = \"0.0.0.0:8444\"\n{further}"))
+        };
+        assert_eq!(at("").0.unwrap().public_port, 8444);
+        assert_eq!(at("public_port = 8443").0.unwrap().public_port, 8443);
+        for none in ["public_port = 0", "public_port = 65536", "public_port = \"https\""] {
+            let (config, findings) = at(none);
+            assert!(config.is_none() && findings.faults.len() == 1, "{none}: {findings:?}");
+            assert!(findings.faults[0].subject.starts_with("gateway.public_port"), "{findings:?}");
+        }
+        let (_, findings) = read_text("[gateway]\npublic_port = 8443");
+        assert!(findings.faults[0].problem.contains("there is no gateway"), "{findings:?}");
     }
 
     #[tokio::test]

@@ -161,6 +161,7 @@ pub const KEYS: &[&str] = &[
     "security_txt.preferred_languages",
     "security_txt.hiring",
     "gateway.listen",
+    "gateway.public_port",
     "gateway.upstream",
     "gateway.mode",
     "gateway.follow",

@@ -28,7 +28,7 @@ const LOOKS: &str = "/.well-known/acme-challenge/";
 pub struct Gate {
     /// Whether the certificate at work is for this host.
     pub covers: Arc<dyn Fn(&str) -> bool + Send + Sync>,
-    /// Where it listens.
+    /// At which clients reach it.
     pub port: u16,
 }
 

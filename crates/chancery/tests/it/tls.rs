@@ -90,6 +90,34 @@ async fn production_serves_tls_and_sends_plain_http_there() {
     assert_eq!(server.stop().0, 0);
 }
 
+/// In a container clients were sent to the port inside, at which nobody answers them.
+#[tokio::test]
+async fn plain_http_is_sent_to_the_port_at_which_clients_reach_the_gateway() {
+    let folder = tempfile::tempdir().unwrap();
+    certificate(folder.path(), false);
+    let data = folder.path().join("data");
+    assert!(run(&["init", "--data", data.to_str().unwrap()]).status.success());
+    let mut variables = variables(folder.path());
+    let redirect = format!("127.0.0.1:{}", free_port());
+    for (name, value) in [
+        ("TLS__REDIRECT_LISTEN", redirect.clone()),
+        ("GATEWAY__LISTEN", format!("127.0.0.1:{}", free_port())),
+        ("GATEWAY__PUBLIC_PORT", "443".to_owned()),
+        ("GATEWAY__UPSTREAM", "http://127.0.0.1:9".to_owned()),
+    ] {
+        variables.push((format!("CHANCERY__{name}"), value));
+    }
+    let variables: Vec<(&str, &str)> = variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let server = Served::start(&[], &data, &variables);
+    let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    // The API is at another port outside, so the one without a number is the gateway's.
+    for host in ["portal.test", "localhost"] {
+        let answer = client.get(format!("http://{redirect}/a?b=c")).header("host", host).send().await.unwrap();
+        assert_eq!(answer.headers()["location"], format!("https://{host}/a?b=c"));
+    }
+    assert_eq!(server.stop().0, 0);
+}
+
 /// An application that answers every request with the head that it got.
 fn telling() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
