@@ -39,7 +39,7 @@ systemd() { [ -z "$root" ] && [ -d /run/systemd/system ]; }
 # As whom the server runs. Below another root everything is whoever's who asks. No function: what runs in the background must be the
 # server itself, so that it ends with us.
 as_service=()
-[ -n "$root" ] || as_service=(setpriv --reuid chancery --regid chancery --init-groups --)
+[ -n "$root" ] || as_service=(setpriv --reuid chancery --regid chancery --init-groups)
 
 echo "-- files"
 if [ -z "$root" ] && ! id chancery >/dev/null 2>&1; then
@@ -89,6 +89,22 @@ setting() {
         now == section && $0 ~ "^[ \t]*" key "[ \t]*=" { sub(/^[^"]*"/, ""); sub(/".*/, ""); print; exit }' "$file"
 }
 
+# Below this port nobody listens without the capability for it. The unit gives it; where there is no systemd it is given here.
+private=$(cat /proc/sys/net/ipv4/ip_unprivileged_port_start 2>/dev/null || echo 1024)
+low=$({
+    setting server listen
+    setting server metrics_listen
+    setting gateway listen
+    setting tls redirect_listen
+} | awk -F: -v from="$private" '$NF > 0 && $NF + 0 < from + 0 && (!low || $NF + 0 < low + 0) { low = $NF } END { print low }')
+serves=("${as_service[@]}")
+if [ -n "$low" ] && ! systemd; then
+    [ -n "$root" ] || serves+=(--inh-caps +net_bind_service --ambient-caps +net_bind_service)
+    caps=$("${serves[@]}" awk '/^CapEff:/ { print $2 }' /proc/self/status 2>/dev/null) || caps=0
+    (( (16#$caps >> 10) & 1 )) || fail "$file says port $low, and nobody here may give the server a port below $private:" \
+        "allow it (sysctl net.ipv4.ip_unprivileged_port_start=$low), or take a port from $private on"
+fi
+
 if systemd; then
     for unit in chancery.service chancery-sample-logs.service chancery-sample-logs.timer; do
         install -m 644 "$here/$unit" "/etc/systemd/system/$unit"
@@ -118,7 +134,7 @@ if systemd; then
     # Returns when the server says that it is ready. Why it is not, it said there.
     systemctl restart chancery || { journalctl --unit chancery --lines 20 --no-pager >&2 || true; fail "the server does not start"; }
 else
-    "${as_service[@]}" "$program" serve --config "$file" >"$work/server.log" 2>&1 &
+    "${serves[@]}" "$program" serve --config "$file" >"$work/server.log" 2>&1 &
     server=$!
 fi
 
@@ -184,5 +200,5 @@ elif [ -s "$key" ]; then
 fi
 said=$("${as_service[@]}" "$program" doctor --config "$file" 2>&1) || { printf '%s\n' "$said" >&2; fail "doctor found a fault"; }
 [ -z "$server" ] || kill -0 "$server" 2>/dev/null || { tail -20 "$work/server.log" >&2; fail "the server ended"; }
-systemd || echo "   no systemd here: nothing runs now. Start it as the service, not as root: ${as_service[*]} $program serve --config $file"
+systemd || echo "   no systemd here: nothing runs now. Start it as the service, not as root: ${serves[*]} $program serve --config $file"
 echo "installed: $("$program" --version); configuration $file, first administrator's key $key (move it to where you keep secrets)"

@@ -72,6 +72,21 @@ grep -q "the first administrator gets in: 200" $said || fail "the key does not d
 
 nothing_runs
 
+echo "-- a port below 1024, where no systemd gives what it takes"
+listens_at() { sed -i "s/^listen = .*/listen = \"$1\"/" /etc/chancery/chancery.toml; }
+listens_at 127.0.0.1:710
+installs --binary /binary
+grep -q "the first administrator gets in: 200" $said || fail "nobody got in at a low port"
+grep -q "Start it as the service.*+net_bind_service .*chancery serve" $said || fail "it does not say how to start it at a low port"
+nothing_runs
+if setpriv --bounding-set -net_bind_service /try/install.sh --binary /binary >$said 2>&1; then fail "install.sh must stop: it cannot give the port"; fi
+grep -q "says port 710, .*ip_unprivileged_port_start=710" $said || { cat $said >&2; fail "install.sh does not say what the port takes"; }
+grep -q -e "-- start" $said && fail "the server was started at a port that it cannot have"
+listens_at 127.0.0.1:8710
+installs --binary /binary
+grep -q "net_bind_service" $said && fail "it is given a capability that it does not need"
+nothing_runs
+
 echo "-- whoever has the service's account has not root's: where root writes and reads there is no link of its own"
 as_service() { runuser -u chancery -- "$@"; }
 as_service ln -sf /etc/shadow /etc/chancery/chancery.toml 2>/dev/null && fail "the service changes its configuration"
@@ -156,9 +171,9 @@ is "$(stat -c %u "/proc/$(cat /server.pid)")" "$(id -u chancery)" "whose process
 echo "-- what is not as it must be stops it"
 kill "$(cat /server.pid)" && tail --pid="$(cat /server.pid)" -f /dev/null
 rm -r /run/systemd/system
-sed -i 's/^listen = .*/listen = "0.0.0.0:8710"/' /etc/chancery/chancery.toml
+listens_at 0.0.0.0:8710
 stops "is reachable from other machines" --binary /binary
-sed -i 's/^listen = .*/listen = "127.0.0.1:8710"/' /etc/chancery/chancery.toml
+listens_at 127.0.0.1:8710
 chmod 644 /etc/chancery/keys/root.key
 stops "root.key" --binary /binary
 chmod 600 /etc/chancery/keys/root.key
