@@ -3,7 +3,7 @@
 use axum::{Json, extract::State};
 use chancery_domain::{
     Faults,
-    certificates::{self, Detector, LockdownReport, Suspicion},
+    lockdown::{self, Detector, LockdownReport, Suspicion},
 };
 use chancery_middleware::{Asked, Authenticated, Body, Problem};
 use serde::{Deserialize, Serialize};
@@ -37,7 +37,7 @@ pub(crate) async fn get_lockdown(
     State(app): State<App>,
     Authenticated(call): Authenticated,
 ) -> Result<Json<LockdownBody>, Problem> {
-    let since = certificates::lockdown(&app.instance, &call).await.or_problem()?;
+    let since = lockdown::lockdown(&app.instance, &call).await.or_problem()?;
     Ok(Json(LockdownBody { on: since.is_some(), since: since.map(|since| since.to_string()) }))
 }
 
@@ -50,7 +50,7 @@ pub(crate) async fn set_lockdown(
     Authenticated(call): Authenticated,
     Body(body): Body<SetLockdownBody>,
 ) -> Result<Json<LockdownBody>, Problem> {
-    let since = certificates::set_lockdown(&app.instance, &call, body.on).await.or_problem()?;
+    let since = lockdown::set_lockdown(&app.instance, &call, body.on).await.or_problem()?;
     Ok(Json(LockdownBody { on: since.is_some(), since: since.map(|since| since.to_string()) }))
 }
 
@@ -141,5 +141,5 @@ pub(crate) async fn lockdown_report(
         return Err(Problem::invalid(Faults::one("/days", "range", "query: must be 1 to 366")));
     }
     let after = page::after(query.cursor.as_deref())?;
-    Ok(Json(certificates::lockdown_report(&app.instance, &call, days, after).await.or_problem()?.into()))
+    Ok(Json(lockdown::report(&app.instance, &call, days, after).await.or_problem()?.into()))
 }

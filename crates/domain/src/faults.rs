@@ -1,6 +1,6 @@
 //! What is wrong with an input, one entry per field.
 
-use crate::certificates::Detector;
+use crate::lockdown::Detector;
 
 /// One bad field.
 #[derive(Debug, Clone, PartialEq, Eq)]

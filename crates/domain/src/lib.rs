@@ -25,6 +25,7 @@
 //! | [`subjects`] | the keys of single persons, whose destruction erases them |
 //! | [`datasets`], [`census`] | applications' tables that are counted and re-sealed; how many values a key version holds |
 //! | [`certificates`] | signed statements, packs, offline verification |
+//! | [`lockdown`] | what looks like personal data: found where texts are kept in clear, refused where a tenant asks for that |
 //! | [`csp_reports`] | what browsers say of pages, counted and scrubbed |
 //! | [`approvals`] | what takes two people: asked, approved by another, done once |
 //! | [`audit`] | events, receipts, the Merkle log of each tenant |
@@ -63,6 +64,7 @@ pub mod jobs;
 pub mod keyring;
 pub mod legacy_tokens;
 pub mod limits;
+pub mod lockdown;
 pub mod lockouts;
 pub mod one_time;
 pub mod passkeys;

@@ -13,9 +13,27 @@ use chancery_domain::ids::{EventId, RequestId};
 use chancery_domain::store::{Epochs, StoreError};
 use chancery_domain::time::Timestamp;
 
+use self::find::{FIND, FIND_REFERENCED, PLACES, REFERENCED_PLACES, bounds, bounds_of_named};
+use self::moving::UNQUEUE;
 use crate::rows::swapped;
 use crate::statement::batch;
 use crate::{Batch, Driver, Row, Rows, Sql, Value, directory};
+
+// The personal part lies beside the log, so that it can go while the log stays; `with_personal` adds it.
+macro_rules! select_logged {
+    ($events:literal, $rest:literal) => {
+        concat!(
+            "SELECT e.event_id, recorded_at, kind, actor, resource, outcome, request_id, core, NULL, e.idx, leaf_hash
+             FROM ",
+            $events,
+            " AS e WHERE e.tenant_id = $1 ",
+            $rest
+        )
+    };
+}
+
+mod find;
+mod moving;
 
 const QUEUE: Batch = batch!(
     "INSERT INTO audit_queue (tenant_id, event_id, recorded_at, kind, actor, resource, outcome, request_id, core, sealed)",
@@ -44,95 +62,9 @@ const OPEN_AMONG: Sql = Sql::dialects(
      WHERE tenant_id = $1 AND event_id IN (SELECT json_array_elements_text($2::json))",
 );
 
-const LOG: Batch = batch!(
-    "INSERT INTO audit_events (tenant_id, event_id, recorded_at, kind, actor, resource, outcome, request_id, core,
-        idx, leaf_hash)",
-    sqlite: "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    postgres: "SELECT * FROM UNNEST($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[],
-        $7::bigint[], $8::text[], $9::text[], $10::bigint[], $11::bytea[])"
-);
-
-const SEAL: Batch = batch!(
-    "INSERT INTO audit_sealed (tenant_id, event_id, sealed)",
-    sqlite: "(?, ?, ?)",
-    postgres: "SELECT * FROM UNNEST($1::text[], $2::text[], $3::bytea[])"
-);
-
-/// From queue to log within the database: nothing is read, bound and written again but the ids, the hashes and one number.
-/// `$2` lists the ids in the order of the log, `$3` is the first index, `$4` holds the leaf hashes one after another.
-const MOVE: &str =
-    "INSERT INTO audit_events (tenant_id, event_id, recorded_at, kind, actor, resource, outcome, request_id, core,
-        idx, leaf_hash)
-    SELECT q.tenant_id, q.event_id, q.recorded_at, q.kind, q.actor, q.resource, q.outcome, q.request_id, q.core,
-        $3 + j.key, substr($4, 1 + 32 * j.key, 32)
-    FROM json_each($2) AS j CROSS JOIN audit_queue AS q ON q.tenant_id = $1 AND q.event_id = j.value";
-
-const MOVE_SEALED: &str = "INSERT INTO audit_sealed (tenant_id, event_id, sealed)
-    SELECT q.tenant_id, q.event_id, q.sealed
-    FROM json_each($2) AS j CROSS JOIN audit_queue AS q ON q.tenant_id = $1 AND q.event_id = j.value
-    WHERE q.sealed IS NOT NULL";
-
-const UNQUEUE: Sql = Sql::dialects(
-    "DELETE FROM audit_queue WHERE tenant_id = $1 AND event_id IN (SELECT value FROM json_each($2))",
-    "DELETE FROM audit_queue WHERE tenant_id = $1 AND event_id IN (SELECT json_array_elements_text($2::json))",
-);
-
-/// A queued one of these events that is in the log already, whatever month it was recorded in: PostgreSQL keeps an id unique within a
-/// month alone. `$3` and `$4` are the lowest and the highest id: in months that have none between them a part takes one look.
-const LOGGED_AMONG: &str = "SELECT e.event_id FROM audit_events AS e
-    WHERE e.tenant_id = $1 AND e.event_id >= $3 AND e.event_id <= $4
-        AND e.event_id IN (SELECT json_array_elements_text($2::json))
-        AND EXISTS (SELECT 1 FROM audit_queue AS q WHERE q.tenant_id = $1 AND q.event_id = e.event_id)
-    LIMIT 1";
-/// Ids of one look lie no further apart than this, in seconds: one that was made long ago must not have all since be read.
-const AMONG_SECONDS: u64 = 60 * 60;
-
-/// The same where others may do it meanwhile, in one statement: who comes second waits for the rows and finds them gone.
-/// Of two sequencers none reads a row that it does not move: rows of the queue never change.
-const TAKE: &str = "WITH given AS (
-        SELECT j.id, j.at - 1 AS at FROM json_array_elements_text($2::json) WITH ORDINALITY AS j(id, at)
-    ), taken AS (
-        DELETE FROM audit_queue WHERE tenant_id = $1 AND event_id IN (SELECT id FROM given) RETURNING *
-    ), personal AS (
-        INSERT INTO audit_sealed (tenant_id, event_id, sealed)
-        SELECT t.tenant_id, t.event_id, t.sealed FROM taken AS t WHERE t.sealed IS NOT NULL
-    )
-    INSERT INTO audit_events (tenant_id, event_id, recorded_at, kind, actor, resource, outcome, request_id, core,
-        idx, leaf_hash)
-    SELECT t.tenant_id, t.event_id, t.recorded_at, t.kind, t.actor, t.resource, t.outcome, t.request_id, t.core,
-        $3::bigint + g.at, substr($4::bytea, 1 + 32 * g.at::int, 32)
-    FROM taken AS t JOIN given AS g ON g.id = t.event_id";
-
 const PUT_TILE: &str = "INSERT INTO audit_tiles (tenant_id, level, idx, hashes) VALUES ($1, $2, $3, $4)
     ON CONFLICT (tenant_id, level, idx) DO UPDATE SET hashes = excluded.hashes
     WHERE substr(excluded.hashes, 1, length(audit_tiles.hashes)) = audit_tiles.hashes";
-
-/// Files events under what they name. `$2` lists the ids of those that name something; they are in the log by then, recorded
-/// between `$3` and `$4`.
-const REFER: Sql = Sql::dialects(
-    "INSERT INTO audit_references (tenant_id, reference, idx)
-    SELECT DISTINCT e.tenant_id, r.value, e.idx
-    FROM json_each($2) AS j CROSS JOIN audit_events AS e CROSS JOIN json_each(e.core, '$.resource.ref_hmac') AS r
-    WHERE e.tenant_id = $1 AND e.event_id = j.value AND +e.recorded_at >= $3 AND +e.recorded_at <= $4",
-    "INSERT INTO audit_references (tenant_id, reference, idx)
-    SELECT DISTINCT e.tenant_id, r.reference, e.idx
-    FROM json_array_elements_text($2::json) AS j(id) JOIN audit_events AS e ON e.tenant_id = $1 AND e.event_id = j.id
-        AND e.recorded_at >= $3 AND e.recorded_at <= $4
-        CROSS JOIN LATERAL json_array_elements_text(e.core::json -> 'resource' -> 'ref_hmac') AS r(reference)",
-);
-
-// The personal part lies beside the log, so that it can go while the log stays; `with_personal` adds it.
-macro_rules! select_logged {
-    ($events:literal, $rest:literal) => {
-        concat!(
-            "SELECT e.event_id, recorded_at, kind, actor, resource, outcome, request_id, core, NULL, e.idx, leaf_hash
-             FROM ",
-            $events,
-            " AS e WHERE e.tenant_id = $1 ",
-            $rest
-        )
-    };
-}
 
 /// An event by its id, which says when it was made: mostly in the month that it was recorded in.
 const NEAR: &str =
@@ -150,97 +82,6 @@ const PERSONAL: Sql = Sql::dialects(
         SELECT event_id, sealed FROM audit_sealed
         WHERE tenant_id = $1 AND event_id = j.id AND event_id >= $3 AND event_id <= $4 LIMIT 1) AS s",
 );
-
-// An absent bound is a null, which every row passes. Indexes start at 0, so "after -1" is all of them.
-macro_rules! within_bounds {
-    ($kinds:literal) => {
-        concat!(
-            "AND recorded_at >= $2 AND recorded_at < $3 AND e.idx > $4
-             AND ($5 IS NULL OR actor = $5) AND ($6 IS NULL OR kind = $6) AND ($7 IS NULL OR resource = $7)
-             AND ($8 IS NULL OR outcome = $8) AND ($9 IS NULL OR request_id = $9)
-             AND (($11 IS NULL AND $12 IS NULL) OR substr(kind, 1, length($11)) = $11 OR kind IN (",
-            $kinds,
-            ")) ORDER BY e.idx LIMIT $10"
-        )
-    };
-}
-
-const FIND: Sql = Sql::dialects(
-    concat!(select_logged!("audit_events", ""), within_bounds!("SELECT value FROM json_each($12)")),
-    concat!(select_logged!("audit_events", ""), within_bounds!("SELECT json_array_elements_text($12::json)")),
-);
-
-// From the references to the log, not the other way round: a person is in few events of many.
-macro_rules! select_referenced {
-    ($references:literal, $kinds:literal) => {
-        concat!(
-            "SELECT e.event_id, recorded_at, kind, actor, resource, outcome, request_id, core, NULL, e.idx, leaf_hash
-             FROM (SELECT DISTINCT idx FROM audit_references
-                   WHERE tenant_id = $1 AND idx > $4 AND reference IN (",
-            $references,
-            ")) AS r
-             CROSS JOIN audit_events AS e
-             WHERE e.tenant_id = $1 AND e.idx = r.idx ",
-            within_bounds!($kinds)
-        )
-    };
-}
-
-const FIND_REFERENCED: Sql = Sql::dialects(
-    select_referenced!("SELECT value FROM json_each($13)", "SELECT value FROM json_each($12)"),
-    select_referenced!("SELECT json_array_elements_text($13::json)", "SELECT json_array_elements_text($12::json)"),
-);
-
-// The places alone of what the two before find.
-macro_rules! places {
-    ($kinds:literal) => {
-        concat!("SELECT e.idx FROM audit_events AS e WHERE e.tenant_id = $1 ", within_bounds!($kinds))
-    };
-}
-macro_rules! referenced_places {
-    ($references:literal, $kinds:literal) => {
-        concat!(
-            "SELECT e.idx FROM (SELECT DISTINCT idx FROM audit_references
-                   WHERE tenant_id = $1 AND idx > $4 AND reference IN (",
-            $references,
-            ")) AS r
-             CROSS JOIN audit_events AS e
-             WHERE e.tenant_id = $1 AND e.idx = r.idx ",
-            within_bounds!($kinds)
-        )
-    };
-}
-
-const PLACES: Sql =
-    Sql::dialects(places!("SELECT value FROM json_each($12)"), places!("SELECT json_array_elements_text($12::json)"));
-const REFERENCED_PLACES: Sql = Sql::dialects(
-    referenced_places!("SELECT value FROM json_each($13)", "SELECT value FROM json_each($12)"),
-    referenced_places!("SELECT json_array_elements_text($13::json)", "SELECT json_array_elements_text($12::json)"),
-);
-
-/// What a filter binds, but for the references.
-fn bounds(filter: &EventFilter) -> [Value; 11] {
-    let kinds = if filter.kinds.is_empty() { Value::Text(None) } else { Value::list(&filter.kinds) };
-    [
-        Value::time(filter.from),
-        Value::time(filter.to),
-        filter.after.map_or(Value::from(-1_i64), Value::count),
-        Value::opt_text(filter.actor.as_deref()),
-        Value::opt_text(filter.kind.as_deref()),
-        Value::opt_text(filter.resource.as_deref()),
-        Value::Int(filter.outcome),
-        Value::opt_text(filter.request),
-        filter.limit.into(),
-        Value::opt_text(filter.prefix.as_deref()),
-        kinds,
-    ]
-}
-
-/// What a filter binds that names references.
-fn bounds_of_named(filter: &EventFilter) -> [Value; 12] {
-    let [a, b, c, d, e, f, g, h, i, j, k] = bounds(filter);
-    [a, b, c, d, e, f, g, h, i, j, k, Value::list(&filter.references)]
-}
 
 /// The events of one resource. SQLite has no statistics here and would walk the whole log by its primary key to have the
 /// order for nothing; the plus tells it to sort the few it finds by the index on `resource`.
@@ -515,51 +356,6 @@ impl<D: Driver> AuditRows for Rows<D> {
 }
 
 impl<D: Driver> Rows<D> {
-    /// Whether one of these is queued although it is in the log already, in whichever part of it.
-    async fn is_any_logged(&mut self, events: &[LoggedEvent]) -> Result<bool, StoreError> {
-        let mut ids: Vec<EventId> = events.iter().map(|logged| logged.event.id).collect();
-        ids.sort_unstable();
-        let near = |one: &EventId, next: &EventId| {
-            one.made_at().as_seconds().abs_diff(next.made_at().as_seconds()) <= AMONG_SECONDS
-        };
-        for group in ids.chunk_by(near) {
-            let (Some(lowest), Some(highest)) = (group.first(), group.last()) else { continue };
-            let args = [Value::list(group), Value::text(lowest), Value::text(highest)];
-            if self.one("event", LOGGED_AMONG, args, Row::text).await?.is_some() {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    /// Moves queued events to these consecutive indexes of the log. What a row holds stays within the database.
-    async fn move_events(&mut self, first: u64, events: &[LoggedEvent]) -> Result<(), StoreError> {
-        let ids = Value::list(events.iter().map(|logged| logged.event.id));
-        let hashes: Vec<u8> = events.iter().flat_map(|logged| logged.leaf_hash).collect();
-        let alone = self.is_alone();
-        let how = if alone { MOVE } else { TAKE };
-        let moved = self.execute(how, [ids.clone(), Value::count(first), Value::Bytes(Some(hashes))]).await?;
-        if moved != events.len() as u64 {
-            return Err(StoreError::Changed("queue"));
-        }
-        if alone {
-            if events.iter().any(|logged| logged.event.sealed.is_some()) {
-                self.execute(MOVE_SEALED, [ids.clone()]).await?;
-            }
-            self.execute(UNQUEUE, [ids]).await?;
-        }
-        self.refer(events).await
-    }
-
-    /// Files events of the log under what they name.
-    async fn refer(&mut self, events: &[LoggedEvent]) -> Result<(), StoreError> {
-        let naming = |logged: &&LoggedEvent| logged.event.core.contains("\"ref_hmac\":");
-        let ids: Vec<EventId> = events.iter().filter(naming).map(|logged| logged.event.id).collect();
-        let recorded = || events.iter().filter(naming).map(|logged| logged.event.recorded_at);
-        let (Some(oldest), Some(newest)) = (recorded().min(), recorded().max()) else { return Ok(()) };
-        self.execute(REFER, [Value::list(ids), Value::time(oldest), Value::time(newest)]).await.map(drop)
-    }
-
     /// The events with their personal parts.
     async fn with_personal(&mut self, mut events: Vec<LoggedEvent>) -> Result<Vec<LoggedEvent>, StoreError> {
         let ids: Vec<EventId> = events.iter().map(|logged| logged.event.id).collect();
@@ -609,28 +405,7 @@ impl<D: Driver> AuditWrites for Rows<D> {
         if let (true, Some(first)) = (consecutive, events.first()) {
             return self.move_events(first.index, events).await;
         }
-        // First out of the queue: of two sequencers the second waits here, and then finds them gone.
-        let ids = Value::list(events.iter().map(|logged| logged.event.id));
-        let unqueued = self.execute(UNQUEUE, [ids]).await?;
-        if unqueued != events.len() as u64 {
-            return Err(StoreError::Changed("queue"));
-        }
-        let rows = events
-            .iter()
-            .map(|logged| {
-                let mut columns = columns(&logged.event);
-                columns.pop(); // the personal part, which is last
-                columns.extend([Value::count(logged.index), Value::bytes(&logged.leaf_hash)]);
-                columns
-            })
-            .collect();
-        self.insert(&LOG, rows).await?;
-        let sealed = events.iter().filter_map(|logged| {
-            let bytes = logged.event.sealed.as_deref()?;
-            Some(vec![Value::text(logged.event.tenant), Value::text(logged.event.id), Value::bytes(bytes)])
-        });
-        self.insert(&SEAL, sealed.collect()).await?;
-        self.refer(events).await
+        self.move_rows(events).await
     }
 
     async fn drop_queued(&mut self, events: &[EventId]) -> Result<(), StoreError> {

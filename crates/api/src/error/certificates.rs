@@ -1,9 +1,6 @@
 //! Refusals of certificates.
 
-use chancery_domain::{
-    Faults,
-    certificates::{CertificateError, Detector},
-};
+use chancery_domain::{Faults, certificates::CertificateError, lockdown::Detector};
 use chancery_middleware::{Code, Problem};
 
 use super::ToProblem;

@@ -208,6 +208,7 @@ async fn escrow_takes_two_people_and_gives_the_key_back(backend: Backend) {
     assert!(!it.copy("escrow_1").exists());
     it.agreed("escrow", "escrow_1").await.ok();
     let whole = std::fs::read(it.copy("escrow_1")).unwrap();
+    assert_eq!(it.app.events(&it.clinic.auditor, "key.backed_up").await.len(), 1);
 
     let old = it.first().await;
     assert_eq!(it.agreed("escrow-restore", "escrow_1").await.ok()["versions"][0]["state"], "active");

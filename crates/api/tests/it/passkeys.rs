@@ -194,6 +194,9 @@ async fn an_administrator_registers_a_passkey_at_its_first_login(backend: Backen
     let tokens = first(&app, &clinic, &browser.get(&first_options(&app, &clinic).await)).await.ok();
     let refresh = json!({"refresh_token": tokens["refresh_token"]});
     app.anonymous("POST", "/v1/auth/refresh", Some(refresh)).await.ok();
+    for kind in ["factor.begun", "factor.enrolled"] {
+        assert_eq!(app.events(&clinic.auditor, kind).await.len(), 1, "{kind}");
+    }
 }
 
 async fn a_challenge_works_once(backend: Backend) {

@@ -85,6 +85,7 @@ async fn a_row_is_sealed_under_one_header_and_changes_in_part(backend: Backend) 
     assert_eq!(opened["items"][0]["fields"], json!({"last_name": "Ann", "ssn": "1", "age": 41}));
     open(&app, &ours, "p1", new_header, &json!({"age": fields["age"]})).await.refused(422, "sealed.wrong_context");
 
+    assert_eq!(app.events(&ours.officer, "record.resealed").await.len(), 1);
     let events = app.events(&ours.officer, "record.opened").await;
     assert_eq!(events.len(), 5);
     assert!(!events[0]["core"].as_str().unwrap().contains("p1"), "rows are keyed references");

@@ -1,17 +1,14 @@
 //! Whoever runs SQL in the store, as the role that serves or as the owner of the tables: what the tables refuse him, and what is found
-//! of what he did.
+//! of what he did. Here: purges, what keeps a log, and intents.
 
 use chancery_domain::{
     TenantId,
     audit::{
-        EventKind, QueuedEvent,
         guard::{self, Finding, IntegrityCheck},
         intent::close_left,
         retention, sequence,
-        sinks::{Fed, Health, SendError, Takes},
     },
     backups,
-    certificates::{PackVerdict, verify_pack},
     ids::{CertificateId, EventId},
 };
 use chancery_testkit::Raw;
@@ -19,13 +16,12 @@ use serde_json::{Value, json};
 
 use crate::{
     app::{Backend, Clinic, TestApp},
-    guard::{noted, tell_forged},
     intents::begun,
     proofs::issue,
     retention::{by_two, months, plan, purge, six_years, two_months},
-    sinks::{Fake, drain},
 };
 
+/// Each of these tests, on either store.
 macro_rules! stages {
     ($($name:ident),+ $(,)?) => {
         mod sqlite {
@@ -45,15 +41,15 @@ macro_rules! stages {
     };
 }
 
+mod certificates;
+mod heads;
+mod queue;
+mod readers;
+
 stages! {
     a_kept_event_is_missed_though_a_purged_one_is_back,
     what_a_purge_has_not_got_to_is_missed,
     a_purge_is_dated_by_the_issue_of_its_certificate_and_nothing_else,
-    an_end_whose_row_is_gone_is_told_by_the_log,
-    a_changed_row_of_a_certificate_is_found,
-    a_revoked_key_stays_revoked_whatever_its_row_says,
-    an_event_beside_the_tree_proves_no_certificate,
-    a_revocation_beside_the_tree_revokes_nothing,
     a_hold_that_is_gone_from_the_store_holds_by_the_log,
     a_hold_that_nobody_placed_is_told_of_and_can_be_lifted,
     a_hundred_holds_that_nobody_placed_keep_none_out,
@@ -63,20 +59,7 @@ stages! {
     what_an_earlier_build_said_of_retention_counts_where_it_keeps_more,
     a_retention_that_an_earlier_build_said_makes_no_node_unready,
     a_row_that_nobody_can_read_stops_no_other,
-    what_an_event_is_found_by_is_just_what_it_names,
-    a_row_of_the_queue_that_is_no_event_holds_up_nobody,
-    an_event_whose_copy_lies_behind_the_end_is_not_lost,
-    a_row_where_the_next_event_is_to_lie_holds_up_nobody,
-    a_row_in_a_place_that_no_event_can_say_holds_up_nobody_and_hides_no_finding,
-    rows_that_cannot_be_put_aside_now_are_told_of_once,
-    rows_behind_an_end_that_was_moved_back_are_not_touched,
-    a_log_that_has_less_than_was_told_of_it_is_rolled_back,
-    what_carries_no_proof_hides_no_head_that_was_told_of,
     rows_that_stand_for_no_intent_close_nothing_and_hide_none,
-    a_changed_row_is_named_and_the_others_are_shown,
-    a_personal_part_that_was_taken_away_is_told_of,
-    what_was_taken_away_stops_whoever_follows_the_log_there,
-    what_was_purged_stops_nobody_who_follows_the_log,
 }
 
 /// An installation with a clinic whose September and October are in the log, and a way past its store.
@@ -222,152 +205,6 @@ async fn a_purge_is_dated_by_the_issue_of_its_certificate_and_nothing_else(mut s
     assert_eq!(rows.len(), 1, "it names another event than that of its issue");
     assert!(is_uncovered(&found), "{found:?}");
     assert!(backups::prove(&stage.app.instance, stage.tenant).await.is_err());
-}
-
-/// Lists are made of its columns, and what was signed lies in one of them.
-async fn a_changed_row_of_a_certificate_is_found(mut stage: Stage) {
-    let id = issue(&stage.app, &stage.clinic).await["id"].as_str().unwrap().to_owned();
-    let at = stage.app.events(&stage.clinic.auditor, "certificate.issued").await[0]["index"].as_u64().unwrap();
-    assert_eq!(stage.found().await, []);
-    stage.raw.tear_down("certificates").await;
-    let row = format!("tenant_id = '{}' AND id = '{id}'", stage.clinic.id);
-    let (read, hex) = match stage.raw {
-        Raw::Sqlite(_) => ("hex(envelope)", ("x'", "'")),
-        Raw::Postgres(_) => ("encode(envelope, 'hex')", ("decode('", "', 'hex')")),
-    };
-    let envelope = stage.raw.texts(&format!("SELECT {read} FROM certificates WHERE {row}")).await.remove(0).unwrap();
-    let envelope = data_encoding::HEXLOWER_PERMISSIVE.decode(envelope.as_bytes()).unwrap();
-    stage.raw.run(&format!("CREATE TABLE aside AS SELECT * FROM certificates WHERE {row}")).await.unwrap();
-    let mut changes: Vec<(&str, String)> = [
-        ("kind", "'app.another-report'"),
-        ("issued_at", "issued_at + 1"),
-        ("key_id", "'another'"),
-        ("event_id", "'evt_01J9Z3K0Q5V8WXYZ0123456789'"),
-    ]
-    .map(|(column, value)| (column, value.to_owned()))
-    .into();
-    for byte in (0..envelope.len()).step_by(13) {
-        let mut changed = envelope.clone();
-        changed[byte] ^= 1 << (byte % 8);
-        changes.push(("envelope", format!("{}{}{}", hex.0, data_encoding::HEXLOWER.encode(&changed), hex.1)));
-    }
-    assert!(changes.len() > 50, "{}", changes.len());
-    for (column, value) in changes {
-        let changed = format!("UPDATE certificates SET {column} = {value} WHERE {row}");
-        assert_eq!(stage.raw.run(&changed).await.unwrap(), 1, "{changed}");
-        assert_eq!(stage.found().await, [Finding { check: IntegrityCheck::CertificateRow, at }], "{changed}");
-        // Who verifies it reads what was signed, whatever a list would say.
-        let believed = stage.verdict(&id).await == "valid";
-        assert_eq!(believed, ["kind", "issued_at"].contains(&column), "{changed}");
-        let back = format!("UPDATE certificates SET {column} = (SELECT a.{column} FROM aside AS a) WHERE {row}");
-        assert_eq!(stage.raw.run(&back).await.unwrap(), 1);
-    }
-    assert_eq!((stage.found().await, stage.verdict(&id).await.as_str()), (vec![], "valid"));
-}
-
-async fn an_end_whose_row_is_gone_is_told_by_the_log(mut stage: Stage) {
-    let id = stage.revoked().await;
-    assert_eq!(stage.verdict(&id).await, "revoked");
-    stage.raw.tear_down("certificate_ends").await;
-    assert_eq!(stage.raw.run("DELETE FROM certificate_ends").await.unwrap(), 1);
-
-    assert_eq!(stage.verdict(&id).await, "revoked");
-    let (app, clinic) = (&stage.app, &stage.clinic);
-    let listed = app.get(&clinic.auditor, "/v1/certificates").await.ok();
-    let one = listed["items"].as_array().unwrap().iter().find(|one| one["id"] == json!(id)).unwrap();
-    assert!(one.to_string().contains("revoked"), "{one}");
-    let pack = app.post(&clinic.auditor, "/v1/certificates/packs", json!({"certificates": [id]})).await;
-    assert_eq!(pack.status, 200, "{}", pack.text());
-    let trust = app.anonymous("GET", "/.well-known/chancery-trust.json", None).await.body;
-    let report = verify_pack(&pack.body, &trust, None);
-    assert_eq!((report.verdict, report.certificates), (PackVerdict::Failed, Vec::new()), "{:?}", report.checks);
-    let found = stage.found().await;
-    assert!(matches!(found[..], [Finding { check: IntegrityCheck::CertificateEnd, .. }]), "{found:?}");
-    // Who revokes it again mends that.
-    stage.revoke(&id).await;
-    sequence::sequence(&stage.app.instance, stage.tenant).await.unwrap();
-    assert_eq!(stage.found().await, []);
-}
-
-impl Stage {
-    /// Two certificates of one key and where they were logged; the key was revoked, and what was logged up to the first is spared.
-    async fn half_spared(&self) -> ([String; 2], [u64; 2]) {
-        let (app, clinic) = (&self.app, &self.clinic);
-        let ids = [issue(app, clinic).await, issue(app, clinic).await];
-        let ids = ids.map(|certificate| certificate["id"].as_str().unwrap().to_owned());
-        let logged = app.events(&clinic.auditor, "certificate.issued").await;
-        let places = [0, 1].map(|number: usize| {
-            let event = logged.iter().find(|event| event["resource"] == ids[number].as_str()).unwrap();
-            event["index"].as_u64().unwrap()
-        });
-        let key = app.get(&clinic.officer, "/v1/keys?managed=certificate").await.ok()["items"][0]["id"].clone();
-        let revoke = format!("/v1/keys/{}/revoke", key.as_str().unwrap());
-        let body = json!({"reason": "key_compromise", "last_valid_index": places[0]});
-        app.post(&clinic.officer, &revoke, body).await.ok();
-        (ids, places)
-    }
-}
-
-async fn a_revoked_key_stays_revoked_whatever_its_row_says(mut stage: Stage) {
-    let (ids, _) = stage.half_spared().await;
-    let trust = stage.app.anonymous("GET", "/.well-known/chancery-trust.json", None).await.body;
-    let seen = async |stage: &Stage| {
-        let mut seen = Vec::new();
-        for id in &ids {
-            let pack =
-                stage.app.post(&stage.clinic.auditor, "/v1/certificates/packs", json!({"certificates": [id]})).await;
-            let report = verify_pack(&pack.body, &trust, None);
-            seen.push((stage.verdict(id).await, report.verdict, report.certificates));
-        }
-        seen
-    };
-    let honest = seen(&stage).await;
-    assert_eq!(honest[0], ("valid".to_owned(), PackVerdict::Verified, vec![ids[0].clone()]));
-    assert_eq!(honest[1].0, "untrusted");
-    assert_ne!(honest[1].1, PackVerdict::Verified);
-    assert_eq!(stage.found().await, []);
-    let told = stage.app.events(&stage.clinic.auditor, "key.revoked").await;
-    let odd = [Finding { check: IntegrityCheck::KeyRow, at: told[0]["index"].as_u64().unwrap() }];
-    for said in
-        ["last_valid_index = 9000000000000", "state = 'inactive', revoked_reason = NULL, last_valid_index = NULL"]
-    {
-        let of_it = format!("key_id = (SELECT key_id FROM certificates WHERE id = '{}')", ids[0]);
-        assert_eq!(stage.raw.run(&format!("UPDATE key_versions SET {said} WHERE {of_it}")).await.unwrap(), 1);
-        assert_eq!(seen(&stage).await, honest, "{said}");
-        assert_eq!(stage.found().await, odd, "{said}");
-    }
-}
-
-/// As who stole the key before it was revoked has one: it was said to lie where the key was still good.
-async fn an_event_beside_the_tree_proves_no_certificate(mut stage: Stage) {
-    let (ids, [first, second]) = stage.half_spared().await;
-    assert_eq!(stage.verdict(&ids[1]).await, "untrusted");
-    stage.raw.tear_down("audit_events").await;
-    let ours = format!("tenant_id = '{}'", stage.clinic.id);
-    assert_eq!(stage.raw.run(&format!("DELETE FROM audit_events WHERE {ours} AND idx = {first}")).await.unwrap(), 1);
-    let moved = format!("UPDATE audit_events SET idx = {first} WHERE {ours} AND idx = {second}");
-    assert_eq!(stage.raw.run(&moved).await.unwrap(), 1);
-    assert_eq!(stage.verdict(&ids[1]).await, "invalid");
-}
-
-async fn a_revocation_beside_the_tree_revokes_nothing(mut stage: Stage) {
-    let certificate = issue(&stage.app, &stage.clinic).await;
-    let (id, key) = (certificate["id"].as_str().unwrap(), certificate["key_id"].as_str().unwrap());
-    let activated = stage.app.events(&stage.clinic.auditor, "key.activated").await;
-    let event = activated.iter().find(|event| event["core"].as_str().unwrap().contains(key)).unwrap();
-    let (old, new) = (event["id"].as_str().unwrap(), EventId::from_bytes([9; 16]).to_string());
-    let core = event["core"].as_str().unwrap().replace("key.activated", "key.revoked").replace(old, &new);
-    let hash = stage.leaf_hash(&core);
-    let forge = format!(
-        "INSERT INTO audit_events
-            (tenant_id, idx, event_id, recorded_at, kind, actor, resource, outcome, request_id, core, leaf_hash)
-         SELECT tenant_id, 1000000, '{new}', recorded_at, 'key.revoked', actor, resource, outcome, request_id, '{core}', {hash}
-         FROM audit_events WHERE tenant_id = '{}' AND event_id = '{old}'",
-        stage.clinic.id
-    );
-    assert_eq!(stage.raw.run(&forge).await.unwrap(), 1);
-    assert!(!stage.found().await.is_empty(), "it is told of");
-    assert_eq!(stage.verdict(id).await, "valid");
 }
 
 const RETENTION: &str = "/v1/audit/retention";
@@ -720,227 +557,6 @@ async fn a_row_that_nobody_can_read_stops_no_other(mut stage: Stage) {
     assert_eq!(archives["items"], json!([]));
 }
 
-/// Without its row an event is in no accounting of the person that it names, and with one it is in that of another.
-async fn what_an_event_is_found_by_is_just_what_it_names(mut stage: Stage) {
-    two_months(&stage.app, &stage.clinic).await;
-    assert_eq!(stage.found().await, []);
-    let visit = stage.app.events(&stage.clinic.auditor, "app.visit.september").await.remove(0);
-    let at = visit["index"].as_u64().unwrap();
-    let ours = format!("tenant_id = '{}'", stage.clinic.id);
-    let gone = format!("DELETE FROM audit_references WHERE {ours} AND idx = {at}");
-    assert!(stage.raw.run(&gone).await.is_err(), "the table refuses it");
-    stage.raw.tear_down("audit_references").await;
-    assert!(stage.raw.run(&gone).await.unwrap() > 0);
-    let found = |at| Finding { check: IntegrityCheck::EntryReferences, at };
-    assert_eq!(stage.found().await, [found(at)]);
-    let other =
-        format!("INSERT INTO audit_references (tenant_id, reference, idx) VALUES ('{}', 'aa', 0)", stage.clinic.id);
-    assert_eq!(stage.raw.run(&other).await.unwrap(), 1);
-    assert_eq!(stage.found().await, [found(0), found(at)]);
-}
-
-/// The copy was taken for the event, which left the queue and came into no log.
-async fn an_event_whose_copy_lies_behind_the_end_is_not_lost(mut stage: Stage) {
-    // What is logged of this month has a place to lie in.
-    stage.app.post(&stage.clinic.service, "/v1/audit/events", json!({"type": "app.before"})).await.created();
-    sequence::sequence(&stage.app.instance, stage.tenant).await.unwrap();
-    stage.app.post(&stage.clinic.service, "/v1/audit/events", json!({"type": "app.visit"})).await.created();
-    let ours = format!("tenant_id = '{}' AND kind = 'app.visit'", stage.clinic.id);
-    let core = stage.raw.texts(&format!("SELECT core FROM audit_queue WHERE {ours}")).await.pop().flatten().unwrap();
-    let hash = stage.leaf_hash(&core);
-    let copy = format!(
-        "INSERT INTO audit_events
-            (tenant_id, idx, event_id, recorded_at, kind, actor, resource, outcome, request_id, core, leaf_hash)
-         SELECT tenant_id, 1000000, event_id, recorded_at, kind, actor, resource, outcome, request_id, core, {hash}
-         FROM audit_queue WHERE {ours}"
-    );
-    assert_eq!(stage.raw.run(&copy).await.unwrap(), 1);
-    sequence::sequence(&stage.app.instance, stage.tenant).await.unwrap();
-    let told = stage.app.events(&stage.clinic.auditor, "log.event_quarantined").await;
-    assert_eq!(told.len(), 1);
-    assert!(told[0]["core"].as_str().unwrap().contains("behind_end"), "{}", told[0]);
-    assert_eq!(stage.app.events(&stage.clinic.auditor, "app.visit").await.len(), 1, "the event itself is in the log");
-    let kept = format!("SELECT told_by FROM audit_quarantine WHERE tenant_id = '{}'", stage.clinic.id);
-    assert_eq!(stage.raw.texts(&kept).await, [Some(told[0]["id"].as_str().unwrap().to_owned())]);
-}
-
-impl Stage {
-    /// Puts a copy of an event of the log so far behind its end.
-    async fn forge_behind_end(&mut self, far: u64) {
-        let size = self.app.instance.store().view(self.tenant).await.unwrap().log_head().await.unwrap().size;
-        self.forge_at(size + far, u8::try_from(far).unwrap() + 1).await;
-    }
-
-    /// Puts a copy of the last event of the log into a place, under another id.
-    async fn forge_at(&mut self, place: u64, id: u8) {
-        let size = self.app.instance.store().view(self.tenant).await.unwrap().log_head().await.unwrap().size;
-        let forged = format!(
-            "INSERT INTO audit_events
-                (tenant_id, idx, event_id, recorded_at, kind, actor, resource, outcome, request_id, core, leaf_hash)
-             SELECT tenant_id, {place}, '{}', recorded_at, kind, actor, resource, outcome, request_id, core, leaf_hash
-             FROM audit_events WHERE tenant_id = '{}' AND idx = {}",
-            EventId::from_bytes([id; 16]),
-            self.clinic.id,
-            size - 1
-        );
-        assert_eq!(self.raw.run(&forged).await.unwrap(), 1);
-    }
-}
-
-/// Nothing came into its log any more: the place was taken.
-async fn a_row_where_the_next_event_is_to_lie_holds_up_nobody(mut stage: Stage) {
-    let visit = json!({"type": "app.visit"});
-    stage.app.post(&stage.clinic.service, "/v1/audit/events", visit.clone()).await.created();
-    sequence::checkpoint(&stage.app.instance, stage.tenant).await.unwrap();
-    stage.forge_behind_end(0).await;
-    stage.forge_behind_end(1).await;
-    stage.app.post(&stage.clinic.service, "/v1/audit/events", visit).await.created();
-    sequence::checkpoint(&stage.app.instance, stage.tenant).await.unwrap();
-    let left = stage.app.instance.store().view(stage.tenant).await.unwrap().queued_events(10).await.unwrap();
-    assert_eq!(left, []);
-    let (app, auditor) = (&stage.app, &stage.clinic.auditor);
-    assert_eq!(
-        app.events(auditor, "app.visit").await.len(),
-        2,
-        "what was acknowledged is in the log, and nothing else"
-    );
-    let told = app.events(auditor, "log.event_quarantined").await;
-    assert!(told.len() == 2 && told.iter().all(|event| event["core"].as_str().unwrap().contains("behind_end")));
-    assert_eq!(stage.raw.texts("SELECT told_by FROM audit_quarantine").await.len(), 2, "nothing of them is lost");
-    assert_eq!(stage.found().await, []);
-    app.anonymous("GET", "/readyz", None).await.refused(503, "audit.unavailable");
-    let failed = r#"chancery_audit_integrity_failures_total{check="entry_beyond_head"} 2"#;
-    assert!(crate::metrics::scrape(app).await.contains(failed));
-}
-
-impl Stage {
-    /// How often the platform's log tells of something found in the clinic's.
-    async fn told_of_findings(&self) -> usize {
-        let store = self.app.instance.store();
-        sequence::sequence(&self.app.instance, TenantId::PLATFORM).await.unwrap();
-        let mut platform = store.view(TenantId::PLATFORM).await.unwrap();
-        platform.events_on(&self.clinic.id, &[EventKind::IntegrityFailed]).await.unwrap().len()
-    }
-}
-
-/// Nothing came into that log any more, the platform's told of it four times a second, and no look at the log ended.
-async fn a_row_in_a_place_that_no_event_can_say_holds_up_nobody_and_hides_no_finding(mut stage: Stage) {
-    let visit = json!({"type": "app.visit"});
-    stage.app.post(&stage.clinic.service, "/v1/audit/events", visit.clone()).await.created();
-    sequence::checkpoint(&stage.app.instance, stage.tenant).await.unwrap();
-    let places = [1 << 53, u64::try_from(i64::MAX).unwrap()];
-    for (id, place) in (1..).zip(places) {
-        stage.forge_at(place, id).await;
-    }
-    let head = format!(
-        "INSERT INTO audit_checkpoints (tenant_id, size, note, signed_at) VALUES ('{}', {}, 'x', 1)",
-        stage.clinic.id, places[0]
-    );
-    assert_eq!(stage.raw.run(&head).await.unwrap(), 1);
-    let step = guard::step(&stage.app.instance, stage.tenant, 1_000_000).await.unwrap();
-    let found = |check| Finding { check, at: places[0] };
-    let all = [IntegrityCheck::EntryBeyondHead, IntegrityCheck::CheckpointForm].map(found);
-    assert!(step.ended && step.found == all, "{step:?}");
-    assert_eq!(stage.told_of_findings().await, 2);
-
-    stage.app.post(&stage.clinic.service, "/v1/audit/events", visit).await.created();
-    sequence::checkpoint(&stage.app.instance, stage.tenant).await.unwrap();
-    let (app, auditor) = (&stage.app, &stage.clinic.auditor);
-    assert_eq!(app.events(auditor, "app.visit").await.len(), 2);
-    assert_eq!(app.events(auditor, "log.event_quarantined").await.len(), 2);
-    assert_eq!(stage.told_of_findings().await, 3);
-    assert_eq!(stage.raw.texts("SELECT told_by FROM audit_quarantine").await.len(), 2);
-}
-
-/// Whoever tries again tells it again, and that log is never purged.
-async fn rows_that_cannot_be_put_aside_now_are_told_of_once(mut stage: Stage) {
-    let visit = json!({"type": "app.visit"});
-    stage.app.post(&stage.clinic.service, "/v1/audit/events", visit.clone()).await.created();
-    sequence::checkpoint(&stage.app.instance, stage.tenant).await.unwrap();
-    stage.forge_behind_end(0).await;
-    stage.app.post(&stage.clinic.service, "/v1/audit/events", visit).await.created();
-    stage.raw.run("ALTER TABLE audit_quarantine RENAME TO elsewhere").await.unwrap();
-    for _ in 0..3 {
-        assert!(sequence::sequence(&stage.app.instance, stage.tenant).await.is_err());
-    }
-    assert_eq!(stage.told_of_findings().await, 1);
-    stage.raw.run("ALTER TABLE elsewhere RENAME TO audit_quarantine").await.unwrap();
-    sequence::sequence(&stage.app.instance, stage.tenant).await.unwrap();
-    assert_eq!(stage.told_of_findings().await, 1);
-    // Another row in such a place is told of anew.
-    stage.forge_behind_end(1).await;
-    stage.app.post(&stage.clinic.service, "/v1/audit/events", json!({"type": "app.later"})).await.created();
-    sequence::sequence(&stage.app.instance, stage.tenant).await.unwrap();
-    assert_eq!(stage.told_of_findings().await, 2);
-}
-
-/// They are events of the log, whatever its row says.
-async fn rows_behind_an_end_that_was_moved_back_are_not_touched(mut stage: Stage) {
-    stage.app.post(&stage.clinic.service, "/v1/audit/events", json!({"type": "app.visit"})).await.created();
-    sequence::checkpoint(&stage.app.instance, stage.tenant).await.unwrap();
-    stage.raw.tear_down("audit_logs").await;
-    let back = format!("UPDATE audit_logs SET size = size - 1 WHERE tenant_id = '{}'", stage.clinic.id);
-    assert_eq!(stage.raw.run(&back).await.unwrap(), 1);
-    stage.app.post(&stage.clinic.service, "/v1/audit/events", json!({"type": "app.later"})).await.created();
-    let refused = sequence::sequence(&stage.app.instance, stage.tenant).await.unwrap_err();
-    assert!(matches!(refused, sequence::SequenceError::RolledBack(_)), "{refused:?}");
-    assert!(stage.raw.texts("SELECT told_by FROM audit_quarantine").await.is_empty());
-}
-
-/// One tenant's rows alone were put back, so the platform's log tells of more than there is.
-async fn a_log_that_has_less_than_was_told_of_it_is_rolled_back(stage: Stage) {
-    put_back(stage, async |_| ()).await;
-}
-
-/// After 64 of them nobody looked for one with a proof: the shorter log was signed, and told of.
-async fn what_carries_no_proof_hides_no_head_that_was_told_of(stage: Stage) {
-    let forged = async |stage: &Stage| {
-        for _ in 0..70 {
-            let proof = |_: &mut QueuedEvent, core: &mut Value| core["detail"]["proof"] = json!("00");
-            tell_forged(&stage.app, &stage.clinic, proof).await;
-        }
-        for _ in 0..70 {
-            let old = |_: &mut QueuedEvent, core: &mut Value| core["detail"]["proof"] = Value::Null;
-            tell_forged(&stage.app, &stage.clinic, old).await;
-        }
-    };
-    put_back(stage, forged).await;
-}
-
-/// Puts the clinic's rows back to where they were some events ago, after something was done.
-async fn put_back(mut stage: Stage, meanwhile: impl AsyncFnOnce(&Stage)) {
-    let visit = async |stage: &Stage| {
-        stage.app.post(&stage.clinic.service, "/v1/audit/events", json!({"type": "app.visit"})).await.created();
-    };
-    visit(&stage).await;
-    let before = sequence::checkpoint(&stage.app.instance, stage.tenant).await.unwrap().size;
-    let ours = format!("tenant_id = '{}'", stage.clinic.id);
-    for table in ["audit_logs", "audit_tiles"] {
-        let keep = format!("CREATE TABLE kept_{table} AS SELECT * FROM {table} WHERE {ours}");
-        stage.raw.run(&keep).await.unwrap();
-    }
-    for _ in 0..5 {
-        visit(&stage).await;
-    }
-    noted(&stage.app, &stage.clinic).await;
-    meanwhile(&stage).await;
-    for table in ["audit_events", "audit_checkpoints", "audit_tiles", "audit_logs"] {
-        stage.raw.tear_down(table).await;
-    }
-    for back in [
-        format!("DELETE FROM audit_events WHERE {ours} AND idx >= {before}"),
-        format!("DELETE FROM audit_checkpoints WHERE {ours} AND size > {before}"),
-        format!("DELETE FROM audit_tiles WHERE {ours}"),
-        "INSERT INTO audit_tiles SELECT * FROM kept_audit_tiles".to_owned(),
-        format!("UPDATE audit_logs SET size = {before}, root = (SELECT root FROM kept_audit_logs) WHERE {ours}"),
-    ] {
-        assert!(stage.raw.run(&back).await.unwrap() > 0, "{back}");
-    }
-    let refused = guard::note_head(&stage.app.instance, stage.tenant).await;
-    assert!(matches!(refused, Err(sequence::SequenceError::RolledBack(_))), "{refused:?}");
-    assert_eq!(stage.app.instance.forked_log(), Some(stage.tenant));
-}
-
 /// Each look was at the first 512 rows alone; and of any event that one named, Chancery made an outcome.
 async fn rows_that_stand_for_no_intent_close_nothing_and_hide_none(mut stage: Stage) {
     let Stage { app, clinic, .. } = &stage;
@@ -967,167 +583,4 @@ async fn rows_that_stand_for_no_intent_close_nothing_and_hide_none(mut stage: St
     assert_eq!((ended.await.len(), others.await.len()), (1, 0));
     let ours = format!("SELECT event_id FROM audit_intents WHERE tenant_id = '{}'", stage.clinic.id);
     assert_eq!(stage.raw.texts(&ours).await, [Some(young)]);
-}
-
-/// Each of them stopped its log for ever, or would have lain in it so that no head could be signed.
-async fn a_row_of_the_queue_that_is_no_event_holds_up_nobody(mut stage: Stage) {
-    let visit = json!({"type": "app.visit", "references": [{"kind": "subject", "id": "MRN-1"}]});
-    stage.app.post(&stage.clinic.service, "/v1/audit/events", visit.clone()).await.created();
-    // Copies of what is queued, with something else in one column.
-    let copy = |id: &str, kind: &str, core: &str| {
-        format!(
-            "INSERT INTO audit_queue (tenant_id, event_id, recorded_at, kind, actor, resource, outcome, request_id, core)
-             SELECT tenant_id, {id}, recorded_at, {kind}, actor, resource, outcome, request_id, {core}
-             FROM audit_queue WHERE tenant_id = '{}' AND kind = 'app.visit'",
-            stage.clinic.id
-        )
-    };
-    let other = |n: u8| format!("'{}'", chancery_domain::ids::EventId::from_bytes([n; 16]));
-    let mut forged = vec![
-        copy("'no id'", "'app.no_id'", "core"),
-        copy(&other(1), "'app.other_id'", "core"),
-        copy(&other(2), "'app.no_json'", "'{\"resource\":{\"ref_hmac\":'"),
-        copy(&other(3), "'app.no_list'", "replace(replace(core, '[', ''), ']', '')"),
-    ];
-    if matches!(stage.raw, Raw::Sqlite(_)) {
-        forged.push(copy("CAST(x'ff' AS TEXT)", "CAST(x'fe' AS TEXT)", "CAST(x'fd' AS TEXT)"));
-    }
-    for row in &forged {
-        assert_eq!(stage.raw.run(row).await.unwrap(), 1, "{row}");
-    }
-    stage.app.post(&stage.clinic.service, "/v1/audit/events", visit).await.created();
-
-    sequence::checkpoint(&stage.app.instance, stage.tenant).await.unwrap();
-    let left = stage.app.instance.store().view(stage.tenant).await.unwrap().queued_events(10).await.unwrap();
-    assert_eq!(left, []);
-    let (app, auditor) = (&stage.app, &stage.clinic.auditor);
-    assert_eq!(app.events(auditor, "app.visit").await.len(), 2, "what was acknowledged is in the log");
-    let told = app.events(auditor, "log.event_quarantined").await;
-    assert_eq!(told.len(), forged.len());
-    assert!(
-        !told.iter().any(|event| event["core"].as_str().unwrap().contains("no_json")),
-        "what a row says is not repeated"
-    );
-    assert_eq!(guard::inspect(&app.instance, stage.tenant).await.unwrap(), []);
-    app.anonymous("GET", "/readyz", None).await.refused(503, "audit.unavailable");
-
-    // Nothing of a row is lost, and each is beside the event that tells of it.
-    let ids: Vec<_> = told.iter().map(|event| event["id"].as_str().map(str::to_owned)).collect();
-    let kept = "SELECT told_by FROM audit_quarantine ORDER BY told_by";
-    assert_eq!(stage.raw.texts(kept).await, {
-        let mut ids = ids;
-        ids.sort();
-        ids
-    });
-    let text = match stage.raw {
-        Raw::Sqlite(_) => "CAST(core AS TEXT)",
-        Raw::Postgres(_) => "convert_from(core, 'UTF8')",
-    };
-    let bytes = format!("SELECT {text} FROM audit_quarantine WHERE length(core) = 24");
-    assert_eq!(stage.raw.texts(&bytes).await, [Some("{\"resource\":{\"ref_hmac\":".to_owned())]);
-}
-
-/// All of it was a 500 that said nothing.
-async fn a_changed_row_is_named_and_the_others_are_shown(mut stage: Stage) {
-    for _ in 0..3 {
-        stage.app.post(&stage.clinic.service, "/v1/audit/events", json!({"type": "app.visit"})).await.created();
-    }
-    sequence::checkpoint(&stage.app.instance, stage.tenant).await.unwrap();
-    let whole = stage.app.events(&stage.clinic.auditor, "app.visit").await;
-    let id = whole[1]["id"].as_str().unwrap().to_owned();
-    let [first, at, last] = [0, 1, 2].map(|number| whole[number]["index"].as_u64().unwrap());
-    stage.raw.tear_down("audit_events").await;
-    let change = format!(
-        "UPDATE audit_events SET core = replace(core, 'app.visit', 'app.viset') WHERE tenant_id = '{}' AND idx = {at}",
-        stage.clinic.id
-    );
-    assert_eq!(stage.raw.run(&change).await.unwrap(), 1);
-
-    let (app, auditor) = (&stage.app, &stage.clinic.auditor);
-    let year = "from=2026-01-01T00:00:00Z&to=2026-12-31T00:00:00Z&type=app.visit";
-    let found = app.get(auditor, &format!("/v1/audit/events?{year}")).await.ok();
-    let places = |page: &Value| {
-        let items = page["items"].as_array().unwrap().iter();
-        items.map(|event| event["index"].as_u64().unwrap()).collect::<Vec<u64>>()
-    };
-    assert_eq!(places(&found), [first, last]);
-    assert_eq!((&found["damaged"], &found["next_cursor"]), (&json!([at]), &json!(null)));
-    // Also by pages: one that has nothing else says where it goes on.
-    let (mut cursor, mut seen, mut damaged) = (String::new(), Vec::new(), Vec::new());
-    for _ in 0..4 {
-        let page = app.get(auditor, &format!("/v1/audit/events?{year}&limit=1{cursor}")).await.ok();
-        seen.extend(places(&page));
-        damaged.extend(page["damaged"].as_array().into_iter().flatten().cloned());
-        let Some(next) = page["next_cursor"].as_str() else { break };
-        cursor = format!("&cursor={next}");
-    }
-    assert_eq!((seen, damaged), (vec![first, last], vec![json!(at)]));
-    let told = app.events(auditor, "audit.read").await;
-    assert!(told.iter().any(|event| event["core"].as_str().unwrap().contains("\"damaged\":1")), "the log tells of it");
-
-    // What would be taken for all is refused, and says where and what to do.
-    let span = json!({"from": "2026-01-01T00:00:00Z", "to": "2026-12-31T00:00:00Z"});
-    for refused in [
-        app.get(auditor, &format!("/v1/audit/events/{id}")).await,
-        app.post(auditor, "/v1/audit/exports", span.clone()).await,
-        app.post(auditor, "/v1/certificates/packs", span).await,
-    ] {
-        assert_eq!(refused.status, 409, "{}", refused.text());
-        let problem = refused.json();
-        assert_eq!(problem["code"], "audit.damaged");
-        let detail = problem["detail"].as_str().unwrap();
-        assert!(detail.contains(&stage.clinic.id) && detail.contains("chancery audit scrub"), "{detail}");
-        assert!(detail.contains(&format!("place {at}")) || !detail.contains("place"), "{detail}");
-    }
-    // A span without it is as good as before.
-    let before = whole[1]["recorded_at"].as_str().unwrap();
-    let span = json!({"from": "2026-01-01T00:00:00Z", "to": before});
-    assert_eq!(app.post(auditor, "/v1/audit/exports", span).await.status, 200);
-}
-
-/// It looked like one that the reader may not see.
-async fn a_personal_part_that_was_taken_away_is_told_of(mut stage: Stage) {
-    let visit = json!({"type": "app.visit", "personal": {"note": "ann"}});
-    stage.app.post(&stage.clinic.service, "/v1/audit/events", visit).await.created();
-    let shown = async |stage: &Stage| stage.app.events(&stage.clinic.auditor, "app.visit").await.remove(0);
-    let whole = shown(&stage).await;
-    assert_eq!((&whole["sealed_part"]["note"]["value"], &whole["personal_missing"]), (&json!("ann"), &json!(null)));
-    assert_eq!(stage.found().await, []);
-    stage.raw.tear_down("audit_sealed").await;
-    let take = format!("DELETE FROM audit_sealed WHERE event_id = '{}'", whole["id"].as_str().unwrap());
-    assert_eq!(stage.raw.run(&take).await.unwrap(), 1);
-    let bare = shown(&stage).await;
-    assert_eq!((&bare["sealed_part"], &bare["personal_missing"]), (&json!(null), &json!(true)));
-    let at = whole["index"].as_u64().unwrap();
-    assert_eq!(stage.found().await, [Finding { check: IntegrityCheck::PersonalMissing, at }]);
-}
-
-/// Changed it was told of; taken away it was passed over, and the copy outside lacked it for ever.
-async fn what_was_taken_away_stops_whoever_follows_the_log_there(mut stage: Stage) {
-    for _ in 0..3 {
-        stage.app.post(&stage.clinic.service, "/v1/audit/events", json!({"type": "app.visit"})).await.created();
-    }
-    sequence::sequence(&stage.app.instance, stage.tenant).await.unwrap();
-    let gone = stage.app.events(&stage.clinic.auditor, "app.visit").await[1]["index"].as_u64().unwrap();
-    stage.raw.tear_down("audit_events").await;
-    let take = format!("DELETE FROM audit_events WHERE tenant_id = '{}' AND idx = {gone}", stage.clinic.id);
-    assert_eq!(stage.raw.run(&take).await.unwrap(), 1);
-    for takes in [Takes::All, Takes::Security] {
-        let (sink, mut health) = (Fake::new(takes, false), Health::default());
-        let fed = drain(&stage.app, &sink, stage.tenant, &mut health).await;
-        let Fed::Failed { error: SendError::Refused(code), at, .. } = &fed else { panic!("{takes:?} {fed:?}") };
-        assert_eq!((code.as_str(), *at), ("log.damaged", Some(gone)), "{takes:?}");
-        // As if it began: the other one is fed from the beginning too.
-        stage.raw.run("DELETE FROM audit_sinks").await.unwrap();
-    }
-}
-
-async fn what_was_purged_stops_nobody_who_follows_the_log(stage: Stage) {
-    two_months(&stage.app, &stage.clinic).await;
-    stage.purge().await;
-    for takes in [Takes::All, Takes::Security] {
-        let (sink, mut health) = (Fake::new(takes, false), Health::default());
-        let fed = drain(&stage.app, &sink, stage.tenant, &mut health).await;
-        assert!(matches!(fed, Fed::Idle), "{takes:?} {fed:?}");
-    }
 }

@@ -14,7 +14,7 @@ use std::{
 use aho_corasick::AhoCorasick;
 use chancery_domain::{
     Timestamp,
-    certificates::{Detector, suspect},
+    lockdown::{Detector, suspect},
 };
 
 use super::names::{known, known_at_the_end};

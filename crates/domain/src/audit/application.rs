@@ -15,14 +15,12 @@ use super::{
 use crate::{
     Instance,
     access::{Call, Denied, Permission},
-    certificates::{
-        Detector,
-        payload::{is_code, is_param, is_param_name},
-    },
+    certificates::payload::{is_code, is_param, is_param_name},
     faults::Faults,
     ids::{EventId, KeyId, TenantId, can_be_ours},
     instance::{Failure, fails},
     keyring::{Keyring, Managed, OpenSubject},
+    lockdown::Detector,
     records::Purpose,
     subjects::{MAX_REFERENCE_BYTES, SubjectError, lend},
     time::Timestamp,

@@ -37,6 +37,7 @@ pub mod mapping;
 pub mod months;
 pub mod page;
 mod personal;
+mod proof;
 pub mod query;
 pub mod receipt;
 pub mod refusals;

@@ -11,7 +11,7 @@ use super::application::{AppendError, OwnEvent};
 use crate::{
     Instance,
     access::Call,
-    certificates::{Detector, Suspect, suspect, suspects_in},
+    lockdown::{Detector, Suspect, suspect, suspects_in},
     time::Timestamp,
 };
 

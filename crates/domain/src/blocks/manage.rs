@@ -9,10 +9,10 @@ use crate::{
     Instance, TenantId,
     access::{Call, Denied, Permission},
     audit::{Change, Detail, Event, EventKind, receipt::note},
-    certificates::refuse_suspects,
     faults::Faults,
     ids::BlockId,
     instance::{Failure, fails},
+    lockdown::refuse_suspects,
     store::StoreError,
     text::check_name,
 };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chancery_crypto::{canonical, commitment, dsse, random, sha256_hex};
 
 use super::{
-    Certificate, CertificateEnd, CertificateError, EndReason, EndState, Issued, PAYLOAD_TYPE, lockdown,
+    Certificate, CertificateEnd, CertificateError, EndReason, EndState, Issued, PAYLOAD_TYPE,
     payload::{Claim, Issuing, SUBJECT_COMMITMENT},
     revoke,
 };
@@ -16,6 +16,7 @@ use crate::{
     ids::{CertificateId, EventId, TenantId},
     instance::Failure,
     keyring::{KeyVersion, KeyringError, Managed, ring::RingVersion, statement},
+    lockdown,
 };
 
 /// Where certificates of one change are issued: with one key, for one log.

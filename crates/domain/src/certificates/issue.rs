@@ -4,7 +4,6 @@ use super::{
     Certificate,
     desk::Desk,
     payload::{self, Claim},
-    suspects::Detector,
 };
 use crate::{
     Instance,
@@ -14,6 +13,7 @@ use crate::{
     ids::{CertificateId, TenantId},
     instance::{Fails, Failure, fails},
     keyring::KeyringError,
+    lockdown::Detector,
 };
 
 /// A certificate, and the salt that lets its holder prove whom it speaks of.

@@ -12,13 +12,10 @@ mod batch;
 mod desk;
 pub mod issue;
 mod lists;
-mod lockdown;
 pub mod offline;
 pub mod pack;
 pub mod payload;
-mod report;
 mod revoke;
-mod suspects;
 pub mod trust;
 pub mod verify;
 mod zip;
@@ -27,21 +24,19 @@ pub use batch::issue_all;
 pub use issue::{CertificateError, Issued, get, issue};
 pub(crate) use issue::{issue_within, state, with_key_of_today};
 pub use lists::{CertificateFilter, list};
-pub(crate) use lockdown::refuse_suspects;
-pub use lockdown::{lockdown, set_lockdown};
 pub(crate) use offline::archive_parts;
 pub use offline::{PackReport, PackVerdict, verify_archive, verify_pack};
 pub(crate) use pack::archive::ArchiveParts;
 pub(crate) use pack::archive::{ArchiveFile, archive};
 pub use pack::{PackScope, assemble, export, pack};
 pub use payload::{Claim, Evidence};
-pub use report::{LockdownReport, Suspicion, report as lockdown_report};
 pub use revoke::revoke;
-pub use suspects::{Detector, suspect};
-pub(crate) use suspects::{Suspect, suspects_in};
 pub use trust::trust_file;
 pub use verify::{Report, Verdict, verify, verify_envelope};
 pub(crate) use verify::{is_as_signed, tells_of};
+
+// Legal holds look for it here.
+pub(crate) use crate::lockdown::refuse_suspects;
 
 /// The DSSE payload type of a certificate.
 pub const PAYLOAD_TYPE: &str = "application/vnd.chancery.certificate.v1+json";

@@ -89,7 +89,7 @@ pub(super) fn require(call: &Call) -> Result<(), Denied> {
 
 impl Claim {
     /// Whether Chancery states it of itself: then it is about no person.
-    pub(super) fn is_own(&self) -> bool {
+    pub(crate) fn is_own(&self) -> bool {
         OWN.contains(&self.kind.as_str())
     }
 

@@ -5,11 +5,11 @@ use crate::{
     Instance,
     access::{Call, Permission},
     audit::{Change, Detail, Event, EventKind, receipt::note},
-    certificates::refuse_suspects,
     faults::Faults,
     fields::Field,
     ids::DatasetId,
     indexes::{Index, IndexKind},
+    lockdown::refuse_suspects,
 };
 
 /// The most columns of one dataset.

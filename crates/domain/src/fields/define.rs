@@ -5,11 +5,11 @@ use crate::{
     Instance,
     access::{Call, Denied, Permission},
     audit::{Change, Detail, Event, EventKind, receipt::note},
-    certificates::refuse_suspects,
     faults::Faults,
     ids::{FieldId, IndexId, TableId},
     indexes::{Index, IndexKind, Rule, VersionError},
     instance::{Deployment, Failure, fails},
+    lockdown::refuse_suspects,
 };
 
 codes! {

@@ -9,10 +9,10 @@ use crate::{
     Instance,
     access::{Call, Denied, Permission, Role, RoleSet, grant},
     audit::{Change, Detail, Event, EventKind, receipt::note},
-    certificates::refuse_suspects,
     faults::Faults,
     ids::{IdentityProviderId, TenantId},
     instance::{Failure, fails},
+    lockdown::refuse_suspects,
     store::StoreError,
     time::Timestamp,
 };

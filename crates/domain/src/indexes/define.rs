@@ -5,11 +5,11 @@ use crate::{
     Instance,
     access::{Call, Denied, Permission},
     audit::{Change, Detail, Event, EventKind, receipt::note},
-    certificates::refuse_suspects,
     faults::Faults,
     fields::{Field, FieldType, NormalForm, Normalizer, define::check_column_name, index::check_bits},
     ids::IndexId,
     instance::{Failure, fails},
+    lockdown::refuse_suspects,
 };
 
 /// The most columns of one index.

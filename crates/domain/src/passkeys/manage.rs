@@ -5,9 +5,9 @@ use crate::{
     Instance,
     access::Call,
     audit::{Change, Detail, Event, EventKind, receipt::note},
-    certificates::refuse_suspects,
     factors::{FactorError, Standing, check_session, needed, person, unchanged},
     ids::PasskeyId,
+    lockdown::refuse_suspects,
 };
 
 /// The caller's passkeys, oldest first.

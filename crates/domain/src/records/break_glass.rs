@@ -10,10 +10,10 @@ use crate::{
     access::{Call, Permission},
     approvals::{self, Carried, Deed, DeedKind},
     audit::{Change, Detail, Event, EventKind},
-    certificates::refuse_suspects,
     faults::Faults,
     fields::Field,
     ids::ApprovalId,
+    lockdown::refuse_suspects,
     time::Timestamp,
 };
 

@@ -5,8 +5,8 @@ use crate::{
     Instance,
     access::{Call, Permission},
     audit::{Change, Detail, Event, EventKind},
-    certificates::refuse_suspects,
     faults::Faults,
+    lockdown::refuse_suspects,
     text::check_name,
     time::Timestamp,
 };

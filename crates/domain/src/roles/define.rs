@@ -5,9 +5,9 @@ use crate::{
     Instance,
     access::{Call, Denied, Permission, PermissionSet, Role, RoleSet, grant},
     audit::{Change, Detail, Event, EventKind},
-    certificates::refuse_suspects,
     faults::Faults,
     instance::{Failure, fails},
+    lockdown::refuse_suspects,
     store::{StoreError, Tx},
 };
 

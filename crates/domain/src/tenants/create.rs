@@ -9,12 +9,12 @@ use crate::{
     Instance,
     access::{Call, Denied, Permission},
     audit::{Change, Detail, Event, EventKind, stamp::Actor},
-    certificates::refuse_suspects,
     faults::Faults,
     fields::system,
     ids::TenantId,
     instance::{Failure, fails},
     keyring::{Keyring, KeyringError, PlatformRoot, RootState, hierarchy, hierarchy::NewHierarchy, ring::Place},
+    lockdown::refuse_suspects,
     store::StoreError,
     users::form::trimmed,
 };

@@ -9,12 +9,12 @@ use crate::{
     Instance,
     access::{Call, Denied, Permission},
     audit::{Change, Detail, Event, EventKind},
-    certificates::refuse_suspects,
     faults::Faults,
     fields::{Field, system},
     ids::TenantId,
     instance::{Failure, fails},
     keyring::KeyringError,
+    lockdown::refuse_suspects,
     text::check_name,
     users::form::{check_email, check_metadata, seal, trimmed},
 };

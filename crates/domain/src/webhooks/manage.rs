@@ -10,12 +10,12 @@ use crate::{
     Instance,
     access::{Call, Denied, Permission},
     audit::{Change, Detail, Event, EventKind, receipt::note},
-    certificates::refuse_suspects,
     faults::Faults,
     fields::system,
     ids::{WebhookSecretId, WebhookSourceId},
     instance::{Failure, fails},
     keyring::{Keyring, ring::Place},
+    lockdown::refuse_suspects,
     store::StoreError,
 };
 

@@ -4,7 +4,7 @@ mod captured;
 
 use std::collections::BTreeSet;
 
-use chancery_domain::certificates::suspect;
+use chancery_domain::lockdown::suspect;
 use data_encoding::{BASE64, BASE64URL_NOPAD, Encoding, HEXLOWER};
 
 pub use self::captured::Captured;

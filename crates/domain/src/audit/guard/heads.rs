@@ -21,13 +21,13 @@ use super::{
 use crate::{
     Instance,
     audit::{
-        Change, Detail, Event, EventKind, LoggedEvent, StoredCheckpoint,
+        Change, Detail, Event, EventKind, LoggedEvent, StoredCheckpoint, proof,
         sequence::{self, SequenceError, prove},
         stamp::Actor,
     },
     ids::{EventId, TenantId},
     instance::Failure,
-    keyring::{DeclaredKey, Keyring, Managed, declared::declared, ring::Marked},
+    keyring::{DeclaredKey, Keyring, Managed, declared::declared},
     store::{StoreError, View},
 };
 
@@ -55,12 +55,7 @@ impl Told {
             && text("/resource/id") == Some(origin);
         let size = core.pointer("/detail/size").and_then(Value::as_u64).filter(|_| says)?;
         let root = text("/detail/root")?.to_owned();
-        let id = event.event.id;
-        let proof = text("/detail/proof").and_then(|proof| data_encoding::HEXLOWER.decode(proof.as_bytes()).ok());
-        let proven = text("/event_id") == Some(id.to_string().as_str())
-            && proof.is_some_and(|proof| {
-                ring.marked(MARK, &parts(&id.to_bytes(), origin, &size.to_be_bytes(), &root), &proof) != Marked::Never
-            });
+        let proven = proof::holds(ring, MARK, &event, &core, &parts(origin, &size.to_be_bytes(), &root));
         Some(Self { size, root, proven, event })
     }
 
@@ -69,15 +64,9 @@ impl Told {
     }
 }
 
-/// What a proof is over.
-fn parts<'a>(id: &'a [u8], origin: &'a str, size: &'a [u8], root: &'a str) -> [&'a [u8]; 4] {
-    [id, origin.as_bytes(), size, root.as_bytes()]
-}
-
-/// The proof that an event of this id tells of this head: a code under a key of the platform.
-fn proof(ring: &Keyring, id: EventId, head: &Checkpoint) -> Result<String, Failure> {
-    let (root, size) = (hex(&head.root), head.size.to_be_bytes());
-    Ok(data_encoding::HEXLOWER.encode(&ring.mark(MARK, &parts(&id.to_bytes(), &head.origin, &size, &root))?))
+/// What an event that tells of a head proves, beside its id.
+fn parts<'a>(origin: &'a str, size: &'a [u8], root: &'a str) -> [&'a [u8]; 3] {
+    [origin.as_bytes(), size, root.as_bytes()]
 }
 
 /// What the platform's log tells of the heads of this name last, with a proof; without one only if there is none that has one, however
@@ -171,14 +160,15 @@ pub async fn note_head(instance: &Instance, tenant: TenantId) -> Result<bool, Se
     let request = request(instance, "note-heads", "JOB")?;
     let ring = instance.keyring(TenantId::PLATFORM).await?;
     let id = EventId::make(instance.now(), instance.random())?;
-    let proof = proof(&ring, id, &head)?;
+    let root = hex(&head.root);
+    let proof = proof::make(&ring, MARK, id, &parts(&head.origin, &head.size.to_be_bytes(), &root))?;
     let change = Change::begin_with(instance, Actor::System(&request), TenantId::PLATFORM, ring).await?;
     let event = Event::new(EventKind::LogHeadNoted)
         .identified(id)
         .on("log", head.origin)
         .with("nonce", Detail::Id(hex(&nonce)))
         .with("proof", Detail::Id(proof))
-        .with("root", Detail::Id(hex(&head.root)))
+        .with("root", Detail::Id(root))
         .with("size", Detail::Count(head.size));
     change.commit(event).await?;
     Ok(true)

@@ -116,7 +116,9 @@ codes! {
 pub struct Finding {
     /// What did not hold.
     pub check: IntegrityCheck,
-    /// Where: an entry's index; of a tile the first entry under it; of a head its size; of a queue the log's size.
+    /// Where: an entry's index; of a tile the first entry under it; of a head its size; of a queue the log's size. Of a row that says how
+    /// long a log is kept or what holds it, the index of the event that it should say the same as, 0 if there is none: a log begins with
+    /// the activation of its keys.
     pub at: u64,
 }
 

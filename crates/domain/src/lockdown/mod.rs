@@ -1,17 +1,21 @@
 //! Zero PHI: a tenant may ask that whatever looks like personal data is refused (CT-11).
 
-use super::{
-    CertificateError, Claim,
-    suspects::{Detector, suspect, suspects},
-};
+mod report;
+mod suspects;
+
 use crate::{
     Instance,
     access::{Call, Permission},
     audit::{Change, Detail, Event, EventKind, receipt::note},
+    certificates::{CertificateError, Claim},
     faults::Faults,
     store::{StoreError, View},
     time::Timestamp,
 };
+
+pub use report::{LockdownReport, Suspicion, report};
+pub use suspects::{Detector, suspect};
+pub(crate) use suspects::{Suspect, suspects_in};
 
 /// Since when the caller's tenant is locked down; `None` if it is not.
 ///
@@ -48,11 +52,11 @@ pub async fn set_lockdown(instance: &Instance, call: &Call, on: bool) -> Result<
 
 /// Refuses a claim that looks as if personal data were in it, where the tenant is locked down. What Chancery states of itself is
 /// not concerned.
-pub(super) async fn check(instance: &Instance, view: &mut dyn View, claim: &Claim) -> Result<(), CertificateError> {
+pub(crate) async fn check(instance: &Instance, view: &mut dyn View, claim: &Claim) -> Result<(), CertificateError> {
     if claim.is_own() || view.lockdown_since().await?.is_none() {
         return Ok(());
     }
-    let found = suspects(claim, instance.now());
+    let found = suspects::suspects(claim, instance.now());
     found.iter().for_each(|suspect| instance.suspected().count(suspect.detector));
     let found: Vec<_> = found.into_iter().map(|one| (one.pointer, one.detector)).collect();
     if found.is_empty() { Ok(()) } else { Err(CertificateError::PhiSuspected(found)) }

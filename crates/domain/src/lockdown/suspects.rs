@@ -5,8 +5,8 @@
 
 use serde_json::{Value, json};
 
-use super::{Claim, Evidence};
 use crate::{
+    certificates::{Claim, Evidence},
     text::{is_date, is_email},
     time::Timestamp,
 };

@@ -3,14 +3,12 @@
 use chancery_crypto::dsse::Envelope;
 use serde_json::Value;
 
-use super::{
-    CertificateError,
-    suspects::{Detector, Suspect, suspect, suspects_in, suspects_in_event},
-};
+use super::suspects::{Detector, Suspect, suspect, suspects_in, suspects_in_event};
 use crate::{
     Instance,
     access::{Call, Permission},
     audit::{Detail, Event, EventKind, EventSpan, damage, receipt::note, sequence},
+    certificates::CertificateError,
     ids::{CertificateId, TenantId},
     instance::Failure,
     time::Timestamp,
