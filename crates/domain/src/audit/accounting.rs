@@ -5,6 +5,7 @@
 
 use super::{
     DamagedLog, EventFilter, EventKind, LoggedEvent,
+    ended::spans,
     intent::{End, Phase, end_among, phase_of},
     query::{self, EventView, Named, ReadAuditError},
     retention::Purge,
@@ -152,17 +153,6 @@ async fn ends(
     Ok(ends)
 }
 
-/// When to look for what comes within so many seconds after these moments, and for which requests: no moment twice.
-fn spans(mut open: Vec<(Timestamp, RequestId)>, seconds: i64) -> Vec<((Timestamp, Timestamp), Vec<RequestId>)> {
-    open.sort_unstable();
-    let meet = |one: &(Timestamp, RequestId), next: &(Timestamp, RequestId)| next.0 <= one.0.plus_seconds(seconds);
-    let spans = open.chunk_by(meet).filter_map(|near| {
-        let span = (near.first()?.0, near.last()?.0.plus_seconds(seconds));
-        Some((span, near.iter().map(|(_, request)| *request).collect()))
-    });
-    spans.collect()
-}
-
 fn phase(logged: &LoggedEvent) -> Phase {
     phase_of(&serde_json::from_str(&logged.event.core).unwrap_or_default())
 }
@@ -176,15 +166,6 @@ fn standing(logged: &LoggedEvent) -> (Standing, Option<String>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn no_moment_is_looked_at_twice_for_the_outcomes_of_a_page() {
-        let open = |seconds: i64, n: u8| (Timestamp::from_seconds(seconds), RequestId::from_bytes([n; 16]));
-        let spans = spans(vec![open(500, 3), open(0, 1), open(90, 2)], 100);
-        let requests = |ns: &[u8]| ns.iter().map(|n| RequestId::from_bytes([*n; 16])).collect::<Vec<_>>();
-        let at = Timestamp::from_seconds;
-        assert_eq!(spans, [((at(0), at(190)), requests(&[1, 2])), ((at(500), at(600)), requests(&[3]))]);
-    }
 
     #[test]
     fn what_care_and_the_person_ask_for_is_exempt_and_all_else_counts() {
