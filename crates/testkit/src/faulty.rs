@@ -503,6 +503,7 @@ hand_on!(KeyWrites {
 });
 hand_on!(JobWrites {
     fn claim_job(name: &str, node: NodeId, now: Timestamp, until: Timestamp) -> bool;
+    fn renew_job(name: &str, node: NodeId, from: Timestamp, until: Timestamp) -> bool;
     fn release_job(name: &str, node: NodeId) -> ();
 });
 hand_on!(RootRows {
