@@ -19,9 +19,7 @@ async fn a_copy_of_a_machine_that_runs_does_not_start_as_the_same_node() {
     let server = Served::start(&arguments, folder.path(), &[]);
     let all = format!("{}/.", folder.path().display());
     assert!(std::process::Command::new("cp").args(["-a", &all]).arg(copy.path()).status().unwrap().success());
-    let data = copy.path().to_str().unwrap().to_owned();
-    let serve = ["serve", "--data", &data, "--listen", "127.0.0.1:0"];
-    let mut second = chancery(&serve);
+    let mut second = chancery(&["serve", "--data", copy.path().to_str().unwrap(), "--listen", "127.0.0.1:0"]);
     second.args(arguments).env("CHANCERY__SERVER__METRICS_LISTEN", "127.0.0.1:0");
     let refused = tokio::task::spawn_blocking(move || finish(&mut second)).await.unwrap();
     assert!(!refused.status.success());

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{
-    QueuedEvent, damage,
+    LoggedEvent, QueuedEvent, damage,
     guard::is_in_tree,
     intent::{Mark, mark},
 };
@@ -28,7 +28,7 @@ pub(super) async fn with_outcome(
         let open = intents.iter().filter(|intent| !ended.contains(&intent.id));
         let open = open.map(|intent| (intent.recorded_at, intent.request)).collect();
         for (span, requests) in spans(open, seconds) {
-            let found = match view.outcomes(span, &requests).await {
+            let found: Vec<LoggedEvent> = match view.outcomes(span, &requests).await {
                 Err(StoreError::Damaged(_)) => {
                     let places = view.outcome_places(span, &requests).await?;
                     damage::at(view, places).await?.into_iter().flatten().collect()
