@@ -5,14 +5,13 @@
 
 use std::{
     fs::{self, File},
-    io,
     os::unix::fs::MetadataExt as _,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, bail};
-use chancery_crypto::sha256;
+use chancery_crypto::{SystemRandom, random, sha256};
 use chancery_domain::{
     Instance,
     nodes::{self, CLAIMED_FOR_SECONDS, Claim},
@@ -25,8 +24,8 @@ use crate::jobs::{Ticks, chain};
 const RENEW_EVERY: Duration = Duration::from_secs(5);
 /// How often a start that has to wait looks again.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// How long a start waits: the process that had the id on another machine may have been killed a moment ago.
-pub const PATIENCE: Duration = Duration::from_secs(CLAIMED_FOR_SECONDS.unsigned_abs() + 5);
+/// How long a start waits: the process that had the id elsewhere may have been killed a moment ago.
+const PATIENCE: Duration = Duration::from_secs(CLAIMED_FOR_SECONDS.unsigned_abs() + 5);
 
 /// The id of this node, claimed until this is dropped or given back.
 pub struct Held {
@@ -41,8 +40,8 @@ impl Held {
     ///
     /// # Errors
     ///
-    /// If a process on another machine has it for longer than this, or the store does not answer.
-    pub async fn claim(instance: &Arc<Instance>, file: &File, patience: Duration) -> Result<Self> {
+    /// If a process elsewhere keeps it, or the store does not answer.
+    pub async fn claim(instance: &Arc<Instance>, file: &File) -> Result<Self> {
         let (place, began, id) = (place(file).context("cannot look at `node-id`")?, Instant::now(), instance.node().id);
         let mut told = false;
         let claim = loop {
@@ -51,7 +50,7 @@ impl Held {
             {
                 break claim;
             }
-            if began.elapsed() >= patience {
+            if began.elapsed() >= PATIENCE {
                 bail!(
                     "another process is the node `{id}`: this machine, or its `data_dir`, is a copy of one that runs. Two of one id \
                      would write into one log as if they were one. Stop the other one, or remove `node-id` in this one's `data_dir`: \
@@ -62,7 +61,7 @@ impl Held {
                 told = true;
                 tracing::warn!(
                     code = "node_id_claimed",
-                    "The node `{id}` was at work on another machine less than {CLAIMED_FOR_SECONDS} s ago; waiting whether it still is"
+                    "The node `{id}` was at work elsewhere less than {CLAIMED_FOR_SECONDS} s ago; waiting whether it still is"
                 );
             }
             tokio::time::sleep(LOOK_EVERY).await;
@@ -90,10 +89,7 @@ impl Held {
             return;
         }
         if let Err(error) = claim.give_back(&self.instance).await {
-            tracing::warn!(
-                error = chain(&error),
-                "Could not give this node's id back; on another machine it has to wait"
-            );
+            tracing::warn!(error = chain(&error), "Could not give this node's id back; elsewhere it has to wait");
         }
     }
 }
@@ -120,8 +116,12 @@ async fn keep(
 }
 
 /// Where a process runs that holds this file locked: this file, since this machine was started. Copies have another one.
-fn place(file: &File) -> io::Result<[u8; 16]> {
-    let started = fs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+fn place(file: &File) -> Result<[u8; 16]> {
+    let started = match fs::read("/proc/sys/kernel/random/boot_id") {
+        Ok(id) => id,
+        // Who is not told takes no place for another's, and waits after a crash.
+        Err(_) => random::array::<16>(&SystemRandom)?.to_vec(),
+    };
     let facts = file.metadata()?;
     let of_file = [facts.dev().to_be_bytes(), facts.ino().to_be_bytes()].concat();
     let mut place = [0; 16];

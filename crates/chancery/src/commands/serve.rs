@@ -142,7 +142,7 @@ impl Server {
         let (instance, shared) = open(&config, &timed, &providers, settings, node, new_node).await?;
         let node = match &node_held {
             Some(file) if matches!(config.store, StoreConfig::Postgres(_)) => {
-                Some(node::Held::claim(&instance, file, node::PATIENCE).await?)
+                Some(node::Held::claim(&instance, file).await?)
             }
             _ => None,
         };
