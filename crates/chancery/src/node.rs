@@ -84,7 +84,7 @@ impl Held {
     /// Gives the id back, once nothing is written under it any more.
     pub async fn give_back(self) {
         let _ = self.stop.send(true);
-        let Ok(claim) = self.keeper.await else { return };
+        let Ok(Ok(claim)) = tokio::time::timeout(RENEW_EVERY, self.keeper).await else { return };
         if *self.lost.borrow() {
             return;
         }
