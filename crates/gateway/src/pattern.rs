@@ -18,6 +18,17 @@ enum Part {
     Any,
 }
 
+/// How a path fits a pattern.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fit {
+    /// It is one of these.
+    Whole,
+    /// It would be one if small letters and capitals were the same.
+    ButForCase,
+    /// It is none.
+    Not,
+}
+
 /// Why a text is no pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("is no path of a route: write /a/path, /a/{{parameter}} or /all/below/*")]
@@ -42,17 +53,20 @@ impl Pattern {
     }
 
     /// Whether a path is one of these.
-    pub fn fits(&self, path: &Canonical) -> bool {
-        let mut segments = path.segments();
+    pub fn fit(&self, path: &Canonical) -> Fit {
+        let (mut segments, mut fit) = (path.segments(), Fit::Whole);
         for part in &self.parts {
-            let Some(segment) = segments.next() else { return false };
+            let Some(segment) = segments.next() else { return Fit::Not };
             if let Part::Literal(literal) = part
                 && *literal != segment
             {
-                return false;
+                if !is_same_but_for_case(literal, &segment) {
+                    return Fit::Not;
+                }
+                fit = Fit::ButForCase;
             }
         }
-        self.rest || segments.next().is_none()
+        if self.rest || segments.next().is_none() { fit } else { Fit::Not }
     }
 
     /// As it was written.
@@ -102,12 +116,22 @@ fn part(text: &str) -> Option<Part> {
     plain.then_some(Part::Literal(literal))
 }
 
+fn is_same_but_for_case(one: &str, other: &str) -> bool {
+    // Some letters have one form in capitals and several small ones (`s`, `ſ`), and others the reverse (`k`, the sign of Kelvin).
+    let folded = |text: &str| text.to_uppercase().to_lowercase();
+    one.eq_ignore_ascii_case(other) || (!(one.is_ascii() && other.is_ascii()) && folded(one) == folded(other))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn fit(pattern: &str, path: &str) -> Fit {
+        Pattern::parse(pattern).unwrap().fit(&Canonical::read(path).unwrap())
+    }
+
     fn fits(pattern: &str, path: &str) -> bool {
-        Pattern::parse(pattern).unwrap().fits(&Canonical::read(path).unwrap())
+        fit(pattern, path) == Fit::Whole
     }
 
     #[test]
@@ -120,6 +144,24 @@ mod tests {
         assert!(fits("/admin", "/%61dmin"), "as the application decodes it");
         assert!(fits("/a:b", "/a%3Ab"));
         assert!(fits("/admin", "/admin;x=1"), "with parameters it is no other path");
+    }
+
+    #[test]
+    fn words_may_fit_but_for_their_case() {
+        for (pattern, path) in [
+            ("/admin/*", "/Admin"),
+            ("/Admin/*", "/admin/x"),
+            ("/admin/{id}/keys", "/admin/Xy/KEYS/"),
+            ("/admin", "/%41dmin"),
+            ("/caf%C3%A9", "/CAF%C3%89"),
+            ("/keys", "/%E2%84%AAeys"),
+            ("/sec/*", "/%C5%BFec/x"),
+        ] {
+            assert_eq!(fit(pattern, path), Fit::ButForCase, "{pattern} {path}");
+        }
+        assert_eq!(fit("/a/{id}", "/a/Xy"), Fit::Whole);
+        assert_eq!(fit("/a/b", "/A/c"), Fit::Not);
+        assert_eq!(fit("/a", "/A/b"), Fit::Not);
     }
 
     #[test]

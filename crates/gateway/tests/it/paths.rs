@@ -56,14 +56,12 @@ async fn no_spelling_of_a_guarded_path_gets_round_its_guard() {
         // The digits are escaped as well.
         "/public/%25%32%65%25%32%65/admin",
         "/public%25%32%66admin",
+        // The same to applications that do not tell capitals from small letters.
+        "/ADMIN",
+        "/%41dmin/users",
     ] {
         stage.send("GET", path, &[]).await.refused(400, "request.path_ambiguous");
     }
-    assert_eq!(
-        stage.send("GET", "/ADMIN", &[]).await.seen()["target"],
-        "/ADMIN",
-        "another path, as it is to the application"
-    );
 }
 
 #[tokio::test]
