@@ -31,7 +31,13 @@ pub(crate) fn parameters(text: &str) -> Option<Vec<(String, &str)>> {
 
 /// Whether text in this alphabet is UTF-8.
 pub(crate) fn is_utf_8(charset: &str) -> bool {
-    charset.eq_ignore_ascii_case("utf-8") || charset.eq_ignore_ascii_case("us-ascii")
+    ["utf-8", "utf8", "us-ascii"].iter().any(|known| charset.eq_ignore_ascii_case(known))
+}
+
+/// Whether a media type, without its parameters, is one that some framework reads as JSON.
+pub(crate) fn is_json(kind: &str) -> bool {
+    let subtype = kind.trim().rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
+    matches!(subtype.as_str(), "json" | "x-json" | "jsonrequest") || subtype.ends_with("+json")
 }
 
 /// A word of RFC 9110 §5.6.2.
@@ -47,6 +53,23 @@ pub(crate) fn is_token_letter(byte: u8) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn json_has_many_names() {
+        for kind in [
+            "application/json",
+            "Text/JSON ",
+            "text/x-json",
+            "application/jsonrequest",
+            "application/*+json",
+            "a/b+json",
+        ] {
+            assert!(is_json(kind), "{kind}");
+        }
+        for kind in ["", "*/*", "application/*", "application/jsonp", "application/json-seq", "text/plain"] {
+            assert!(!is_json(kind), "{kind}");
+        }
+    }
 
     #[test]
     fn parameters_are_those_that_everybody_reads() {

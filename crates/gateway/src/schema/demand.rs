@@ -12,7 +12,7 @@ use chancery_middleware::{Code, Problem};
 use http::{HeaderMap, header};
 
 use super::Contract;
-use crate::{Asked, Demand, body::whole};
+use crate::{Asked, Demand, body::whole, media};
 
 /// Holds requests to the documents that their routes name. They are put here when they are known: an application may start after us.
 #[derive(Debug, Default)]
@@ -91,8 +91,8 @@ fn read_as(headers: &HeaderMap) -> Kind {
     }
     let Some(kind) = headers.get(header::CONTENT_TYPE) else { return Kind::Json };
     let Ok(kind) = kind.to_str() else { return Kind::Unclear };
-    let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    if kind == "application/json" || kind.ends_with("+json") { Kind::Json } else { Kind::Other }
+    let (kind, _) = kind.split_once(';').unwrap_or((kind, ""));
+    if media::is_json(kind) { Kind::Json } else { Kind::Other }
 }
 
 #[cfg(test)]
@@ -109,6 +109,10 @@ mod tests {
         };
         assert_eq!(of(&[]), Kind::Json);
         for kind in ["application/json", "Application/JSON; charset=utf-8", "application/geo+json"] {
+            assert_eq!(of(&[(header::CONTENT_TYPE, kind)]), Kind::Json, "{kind}");
+        }
+        // ASP.NET and Rails read these as JSON.
+        for kind in ["text/json", "Text/JSON; charset=utf-8", "text/x-json", "application/x-json"] {
             assert_eq!(of(&[(header::CONTENT_TYPE, kind)]), Kind::Json, "{kind}");
         }
         for kind in ["text/plain", "application/x-www-form-urlencoded", "application/jsonp", ""] {

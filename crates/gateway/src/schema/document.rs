@@ -9,6 +9,7 @@ use super::{
     parameter::{Parameter, Place},
     recursion::Recursion,
 };
+use crate::media;
 
 /// The methods that a path of a document may have.
 const METHODS: [Method; 8] = [
@@ -191,17 +192,15 @@ impl Reader<'_> {
     fn body(&self, body: &Value) -> Result<Option<BodyRule>, String> {
         let Some(content) = body.get("content").and_then(Value::as_object) else { return Ok(None) };
         let required = body.get("required").and_then(Value::as_bool).unwrap_or(false);
-        let is_json = |kind: &&String| {
-            let kind = kind.split(';').next().unwrap_or(kind).trim();
-            kind == "application/json" || kind.ends_with("+json")
-        };
-        let Some(kind) = content.keys().find(is_json) else { return Ok(None) };
-        let Some(schema) = content.get(kind).and_then(|content| content.get("schema")) else { return Ok(None) };
+        let is_json = |kind: &str| media::is_json(kind.split(';').next().unwrap_or(kind));
+        let named = content.iter().find(|(kind, _)| is_json(kind));
+        let Some((_, kind)) = named.or_else(|| content.iter().find(covers_json)) else { return Ok(None) };
+        let Some(schema) = kind.get("schema") else { return Ok(None) };
         // First: what cannot be followed is nothing for the validator either.
         let growth = self.recursion.growth(schema).map_err(|why| format!("body: {why}"))?;
         let checks = self.validator(schema).map_err(|why| format!("body: {why}"))?;
         // Where a form would do as well, no JSON is no fault.
-        let only = content.len() == 1;
+        let only = content.keys().all(|kind| is_json(kind));
         Ok(Some(BodyRule { checks, required: required && only, only, growth }))
     }
 
@@ -228,6 +227,12 @@ impl Reader<'_> {
         let options = options.with_pattern_options(PatternOptions::regex()).should_validate_formats(false);
         options.build(&root).map_err(|error| error.to_string())
     }
+}
+
+/// Whether kinds of a body that are named together have JSON among them, and are not bytes that nobody reads.
+fn covers_json((kinds, said): &(&String, &Value)) -> bool {
+    let is_bytes = said.pointer("/schema/format").and_then(Value::as_str) == Some("binary");
+    matches!(kinds.as_str(), "*/*" | "application/*" | "text/*") && !is_bytes
 }
 
 /// Turns what OpenAPI 3.0 has of its own into JSON Schema.
@@ -307,6 +312,28 @@ mod tests {
         assert_eq!(found(Method::GET, "/a/7/b").as_deref(), Some("GET /a/{id}"));
         assert_eq!(found(Method::PATCH, "/a/7"), None);
         assert_eq!(found(Method::GET, "/a"), None);
+    }
+
+    /// As Swashbuckle writes every body of an application in ASP.NET.
+    #[test]
+    fn an_operation_with_three_kinds_of_json_takes_json_alone() {
+        let said = |content: Value| {
+            let body = json!({"required": true, "content": content});
+            let document = json!({"openapi": "3.0.1", "paths": {"/a": {"post": {"requestBody": body}}}});
+            let contract = Contract::read(&document, Rules::default()).unwrap();
+            let operation = contract.operation(&Method::POST, "/a").unwrap();
+            let mut found = chancery_domain::Faults::default();
+            operation.check_body(br#"{"size": 99999}"#, &mut found);
+            operation.check_body(b"", &mut found);
+            (operation.takes_only_json(), found.0.iter().map(|fault| fault.code).collect::<Vec<_>>())
+        };
+        let schema = json!({"schema": {"properties": {"size": {"maximum": 100}}}});
+        let three = json!({"application/json": schema, "text/json": schema, "application/*+json": schema});
+        assert_eq!(said(three), (true, vec!["too_large", "required"]));
+        assert_eq!(said(json!({"application/json": schema, "text/plain": schema})), (false, vec!["too_large"]));
+        // JSON among others, and bytes.
+        assert_eq!(said(json!({"application/*": schema})), (false, vec!["too_large"]));
+        assert_eq!(said(json!({"*/*": {"schema": {"type": "string", "format": "binary"}}})), (false, vec![]));
     }
 
     #[test]
