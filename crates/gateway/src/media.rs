@@ -34,6 +34,13 @@ pub(crate) fn is_utf_8(charset: &str) -> bool {
     ["utf-8", "utf8", "us-ascii"].iter().any(|known| charset.eq_ignore_ascii_case(known))
 }
 
+/// Whether text is UTF-8 for all that these parameters of its media type say.
+pub(crate) fn is_in_utf_8(text: &str) -> bool {
+    let names = |text: &str| text.to_ascii_lowercase().contains("charset");
+    let is_fine = |(name, value): &(String, &str)| !names(name) || is_utf_8(value);
+    !names(text) || parameters(text).is_some_and(|found| found.iter().all(is_fine))
+}
+
 /// Whether a media type, without its parameters, is one that some framework reads as JSON.
 pub(crate) fn is_json(kind: &str) -> bool {
     let subtype = kind.trim().rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
@@ -68,6 +75,25 @@ mod tests {
         }
         for kind in ["", "*/*", "application/*", "application/jsonp", "application/json-seq", "text/plain"] {
             assert!(!is_json(kind), "{kind}");
+        }
+    }
+
+    #[test]
+    fn text_is_utf_8_if_nothing_else_is_said() {
+        for text in ["", "a", "profile=\"x,y\"", "charset=UTF-8", " Charset=\"utf-8\"; a=b", "charset=utf8;"] {
+            assert!(is_in_utf_8(text), "{text}");
+        }
+        for text in [
+            "charset=utf-7",
+            "CHARSET=utf-16",
+            "charset=",
+            "charset",
+            "charset=utf-8; charset=utf-7",
+            "charset*=utf-7''x",
+            "a=\"; charset=utf-7; b=\"",
+            "charset=utf-8, charset=utf-7",
+        ] {
+            assert!(!is_in_utf_8(text), "{text}");
         }
     }
 

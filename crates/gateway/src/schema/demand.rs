@@ -81,7 +81,8 @@ enum Kind {
     /// As JSON. Many do so where nothing is said.
     Json,
     Other,
-    /// Packed, or of a kind that is more than ASCII: one application reads it as JSON, another as something else.
+    /// Packed, in another alphabet, or of a kind that is more than ASCII: one application reads it as JSON, another as something else or
+    /// as other JSON.
     Unclear,
 }
 
@@ -91,8 +92,14 @@ fn read_as(headers: &HeaderMap) -> Kind {
     }
     let Some(kind) = headers.get(header::CONTENT_TYPE) else { return Kind::Json };
     let Ok(kind) = kind.to_str() else { return Kind::Unclear };
-    let (kind, _) = kind.split_once(';').unwrap_or((kind, ""));
-    if media::is_json(kind) { Kind::Json } else { Kind::Other }
+    let (kind, parameters) = kind.split_once(';').unwrap_or((kind, ""));
+    if !media::is_json(kind) {
+        Kind::Other
+    } else if media::is_in_utf_8(parameters) {
+        Kind::Json
+    } else {
+        Kind::Unclear
+    }
 }
 
 #[cfg(test)]
@@ -118,6 +125,13 @@ mod tests {
         for kind in ["text/plain", "application/x-www-form-urlencoded", "application/jsonp", ""] {
             assert_eq!(of(&[(header::CONTENT_TYPE, kind)]), Kind::Other, "{kind}");
         }
+        // To Express, `{"a": "+ACI-"}` in UTF-7 is other JSON than ours.
+        for kind in ["application/json; charset=utf-7", "text/json;Charset=\"UTF-7-IMAP\"", "a/b+json; charset=latin1"]
+        {
+            assert_eq!(of(&[(header::CONTENT_TYPE, kind)]), Kind::Unclear, "{kind}");
+        }
+        assert_eq!(of(&[(header::CONTENT_TYPE, "application/json; profile=\"http://a,b\"")]), Kind::Json);
+        assert_eq!(of(&[(header::CONTENT_TYPE, "text/plain; charset=latin1")]), Kind::Other);
         // Latin-1 to frameworks of Python.
         assert_eq!(of(&[(header::CONTENT_TYPE, "application/json; x=\u{ff}")]), Kind::Unclear);
         for packed in ["gzip", "identity", ""] {
