@@ -2,7 +2,7 @@
 
 use std::{cmp::Ordering, fmt};
 
-use crate::path::Canonical;
+use crate::{case, path::Canonical};
 
 /// The path of a route.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,7 +60,7 @@ impl Pattern {
             if let Part::Literal(literal) = part
                 && *literal != segment
             {
-                if !is_same_but_for_case(literal, &segment) {
+                if !case::is_same(literal, &segment) {
                     return Fit::Not;
                 }
                 fit = Fit::ButForCase;
@@ -114,12 +114,6 @@ fn part(text: &str) -> Option<Part> {
     let plain = !text.is_empty() && !text.contains(['*', '{', '}', ';']);
     let literal = path.segments().next()?.into_owned();
     plain.then_some(Part::Literal(literal))
-}
-
-fn is_same_but_for_case(one: &str, other: &str) -> bool {
-    // Some letters have one form in capitals and several small ones (`s`, `ſ`), and others the reverse (`k`, the sign of Kelvin).
-    let folded = |text: &str| text.to_uppercase().to_lowercase();
-    one.eq_ignore_ascii_case(other) || (!(one.is_ascii() && other.is_ascii()) && folded(one) == folded(other))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use super::{
     operation::{BodyRule, Operation, Template},
     parameter::{Parameter, Place},
     recursion::Recursion,
+    spelling::Spelling,
 };
 use crate::media;
 
@@ -199,9 +200,10 @@ impl Reader<'_> {
         // First: what cannot be followed is nothing for the validator either.
         let growth = self.recursion.growth(schema).map_err(|why| format!("body: {why}"))?;
         let checks = self.validator(schema).map_err(|why| format!("body: {why}"))?;
+        let spelling = Spelling::of(self.document, schema).map_err(|why| format!("body: {why}"))?;
         // Where a form would do as well, no JSON is no fault.
         let only = content.keys().all(|kind| is_json(kind));
-        Ok(Some(BodyRule { checks, required: required && only, only, growth }))
+        Ok(Some(BodyRule { checks, required: required && only, only, growth, spelling }))
     }
 
     /// What a `$ref` within the document points to.

@@ -12,8 +12,9 @@ use super::{
     faults,
     parameter::{Parameter, Place},
     recursion,
+    spelling::Spelling,
 };
-use crate::upload::percent_decoded;
+use crate::{case, upload::percent_decoded};
 
 /// The path of an operation: words and parameters.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,6 +116,8 @@ pub(super) struct BodyRule {
     pub(super) only: bool,
     /// By how much the work grows with each level of a body.
     pub(super) growth: u64,
+    /// How members are spelt.
+    pub(super) spelling: Spelling,
 }
 
 impl BodyRule {
@@ -180,22 +183,34 @@ impl Operation {
         format!("/{}", segments.join("/"))
     }
 
-    /// Holds path and query to it.
+    /// Holds path and query to it. A parameter in other letters than the document's is a fault: to some programs it is the same.
     pub fn check_target(&self, path: &str, query: &str, found: &mut Faults) {
         for parameter in &self.parameters {
             let values: Vec<String> = match parameter.place() {
                 Place::Path => self.template.value(parameter.name(), path).into_iter().collect(),
                 Place::Query => {
                     let pairs = form_urlencoded::parse(query.as_bytes());
-                    pairs.filter(|(name, _)| name == parameter.name()).map(|(_, value)| value.into_owned()).collect()
+                    let pairs = pairs.filter(|(name, _)| {
+                        let is_it = name == parameter.name();
+                        if !is_it && case::is_same(name, parameter.name()) && !self.has_query(name) {
+                            parameter.note("case", "is spelt in other letters", found);
+                        }
+                        is_it
+                    });
+                    pairs.map(|(_, value)| value.into_owned()).collect()
                 }
             };
             parameter.check(&values, found);
         }
     }
 
+    /// Whether it has a parameter of the query of this name.
+    fn has_query(&self, name: &str) -> bool {
+        self.parameters.iter().any(|known| known.place() == Place::Query && known.name() == name)
+    }
+
     /// Holds a JSON body to it. A member that comes twice is read as the first by one program and as the last by another: it is a
-    /// fault, whatever the schema says (IV-09).
+    /// fault, whatever the schema says (IV-09). So is one that the document has in other letters: to some programs it is the same.
     pub fn check_body(&self, body: &[u8], found: &mut Faults) {
         let Some(rule) = &self.body else { return };
         if body.is_empty() {
@@ -205,8 +220,13 @@ impl Operation {
             return;
         }
         match serde_json::from_slice::<Unique>(body) {
-            Ok(value) if self.trimmed.is_empty() => rule.hold(value.expose(), found),
-            Ok(value) => rule.hold(&self.trimmed(value.expose()), found),
+            Ok(value) => {
+                let trimmed = (!self.trimmed.is_empty()).then(|| self.trimmed(value.expose()));
+                rule.hold(trimmed.as_ref().unwrap_or(value.expose()), found);
+                if let Some(place) = rule.spelling.differs(value.expose()) {
+                    found.add(place, "case", "is spelt in other letters");
+                }
+            }
             Err(_) => found.add("", "json", "is no JSON without doubled members"),
         }
     }
@@ -315,6 +335,8 @@ mod tests {
             (r#"{"dimensions": 1}"#, "/size required"),
             (r#"{"dimensions": 1, "size": 2, "size": 3}"#, " json"),
             (r#"{"dimensions": 1, "#, " json"),
+            (r#"{"dimensions": 1, "size": 5, "Size": 99999}"#, "/size case"),
+            (r#"{"dimensions": 1, "SIZE": 99999}"#, "/size required, /size case"),
             ("[]", " type"),
             ("", " required"),
         ] {
@@ -343,6 +365,8 @@ mod tests {
             ("strict=true&limit=1&limit=2", "query: limit: is given twice (twice)"),
             ("strict=true&ward=a&ward=b&ward=c", "query: ward: is too long (too_long)"),
             ("strict=perhaps", "query: strict: has the wrong type (type)"),
+            ("strict=true&LIMIT=100000", "query: limit: is spelt in other letters (case)"),
+            ("strict=true&limit=1&%4Cimit=100000", "query: limit: is spelt in other letters (case)"),
         ] {
             assert_eq!(target("/api/patients", query), wanted, "{query}");
         }
