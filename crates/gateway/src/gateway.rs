@@ -154,7 +154,11 @@ async fn find(State(gateway): State<Arc<Gateway>>, mut request: Request<Body>, n
 }
 
 async fn handle(State(gateway): State<Arc<Gateway>>, request: Request<Body>) -> Response {
+    let extended = extended::is_extended(&request);
     match gateway.serve(request).await {
+        Ok(response) if extended && response.status().is_success() => {
+            Problem::new(Code::UpstreamBadGateway).detail("the application opened no WebSocket").into_response()
+        }
         Ok(response) => response,
         Err(problem) => problem.into_response(),
     }
