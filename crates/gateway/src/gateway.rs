@@ -273,7 +273,8 @@ fn check_length(route: &Route, request: &Request<Body>) -> Result<(), Problem> {
     if route.body_bytes != 0 && least > route.body_bytes { Err(Code::TooLarge.into()) } else { Ok(()) }
 }
 
-/// A parameter that comes twice is read as the first by one program and as the last by another (IV-09).
+/// A parameter that comes twice is read as the first by one program and as the last by another (IV-09). One that says another method
+/// would have that done by the route of POST.
 fn check_parameters(route: &Route, parts: &Parts) -> Result<(), Problem> {
     let query = parts.uri.query().unwrap_or_default().as_bytes();
     let twice = route
@@ -282,6 +283,9 @@ fn check_parameters(route: &Route, parts: &Parts) -> Result<(), Problem> {
         .any(|single| form_urlencoded::parse(query).filter(|(name, _)| name == single).nth(1).is_some());
     if twice {
         return Err(Problem::new(Code::RequestMalformed).detail("a parameter that may come once came twice"));
+    }
+    if parts.method == Method::POST && !route.methods.is_empty() && onward::overrides_method(query) {
+        return Err(Problem::new(Code::RequestMalformed).detail("a parameter must not say another method"));
     }
     Ok(())
 }

@@ -71,6 +71,24 @@ async fn what_goes_on_is_the_canonical_path_with_its_query_as_it_was() {
     assert_eq!(seen["target"], "/patients/caf%C3%A9/?q=%2e%2e%2f&q=a/../b");
 }
 
+/// To Laravel and others such a POST is the DELETE that only others may send.
+#[tokio::test]
+async fn a_parameter_of_the_query_overrides_no_method() {
+    let app = telling().await;
+    let mut patients = route("/patients/{id}", app);
+    patients.methods = vec![Method::GET, Method::POST];
+    let stage = Stage::with(vec![route("/*", app), patients]).await;
+    let empty = &["content-length: 0"];
+    for query in ["_method=DELETE", "a=1&%5fmethod=delete", "x-http-method-override=PUT"] {
+        let answer = stage.send("POST", &format!("/patients/7?{query}"), empty).await;
+        answer.refused(400, "request.malformed");
+    }
+    // None of them is one of the gateway's.
+    stage.send("POST", "/patients/7?method=DELETE", empty).await.seen();
+    stage.send("GET", "/patients/7?_method=DELETE", &[]).await.seen();
+    stage.send("POST", "/any?_method=DELETE", empty).await.seen();
+}
+
 #[tokio::test]
 async fn methods_that_a_route_does_not_take_find_no_other_route() {
     let stage = guarded().await;
