@@ -51,7 +51,9 @@ impl Demand for Schemas {
             return Err(Code::MethodNotAllowed.into());
         }
         let uri = request.uri().clone();
-        let Some(operation) = contract.operation(request.method(), uri.path()) else {
+        let operation = contract.operation(request.method(), uri.path());
+        let operation = operation.map_err(|why| Problem::new(Code::PathAmbiguous).detail(why.to_string()))?;
+        let Some(operation) = operation else {
             let mut seen = self.undocumented.lock().unwrap_or_else(PoisonError::into_inner);
             *seen.entry(asked.route.template.as_str()).or_default() += 1;
             return if contract.rules().refuse_undocumented { Err(Code::NotFound.into()) } else { Ok(()) };

@@ -10,7 +10,7 @@ use super::{
     recursion::Recursion,
     spelling::Spelling,
 };
-use crate::media;
+use crate::{media, path::Ambiguous, pattern::Fit};
 
 /// The methods that a path of a document may have.
 const METHODS: [Method; 8] = [
@@ -115,13 +115,25 @@ impl Contract {
     }
 
     /// The operation of a request: the narrowest path that has the method, for that is where frameworks look next when a narrower one
-    /// has it not. If none fits, the narrowest whose last parameter would take the rest of the path.
-    pub fn operation(&self, method: &Method, path: &str) -> Option<&Operation> {
+    /// has it not. If none fits, the narrowest whose last parameter would take the rest of the path; if none does, whichever would if
+    /// small letters and capitals were the same, as they are to many frameworks.
+    ///
+    /// # Errors
+    ///
+    /// [`Ambiguous::Case`]: to those it would be a narrower operation than to others.
+    pub fn operation(&self, method: &Method, path: &str) -> Result<Option<&Operation>, Ambiguous> {
         let asked = if *method == Method::HEAD { [Some(method), Some(&Method::GET)] } else { [Some(method), None] };
         let of_method = |operation: &&Operation| asked.contains(&Some(operation.method()));
-        let mut all = self.operations.iter().filter(of_method);
-        let exact = all.clone().find(|operation| operation.template().fits(path));
-        exact.or_else(|| all.find(|operation| operation.template().fits_as_tail(path)))
+        let all = self.operations.iter().filter(of_method);
+        let (exact, nearly) = first(all.clone().map(|operation| (operation, operation.template().fit(path))));
+        let (exact, as_tail) = match exact {
+            Some(exact) => (Some(exact), None),
+            None => first(all.map(|operation| (operation, operation.template().fit_as_tail(path)))),
+        };
+        match (exact, nearly.or(as_tail)) {
+            (Some(exact), Some(nearly)) if !nearly.template().is_as_narrow(exact.template()) => Err(Ambiguous::Case),
+            (exact, nearly) => Ok(exact.or(nearly)),
+        }
     }
 
     /// How requests are held to it.
@@ -133,6 +145,19 @@ impl Contract {
     pub fn operations(&self) -> &[Operation] {
         &self.operations
     }
+}
+
+/// The first operation that fits, and the first before it that does so but for the case of letters.
+fn first<'a>(fits: impl Iterator<Item = (&'a Operation, Fit)>) -> (Option<&'a Operation>, Option<&'a Operation>) {
+    let mut nearly = None;
+    for (operation, fit) in fits {
+        match fit {
+            Fit::Whole => return (Some(operation), nearly),
+            Fit::ButForCase => nearly = nearly.or(Some(operation)),
+            Fit::Not => {}
+        }
+    }
+    (None, nearly)
 }
 
 struct Reader<'a> {
@@ -301,7 +326,7 @@ mod tests {
             "/a/{id}": {"get": operation, "put": operation}, "/a/new": {"get": operation}, "/{x}/{y}": {"delete": operation}
         }});
         let contract = Contract::read(&document, Rules::default()).unwrap();
-        let found = |method, path| contract.operation(&method, path).map(Operation::name);
+        let found = |method, path| contract.operation(&method, path).unwrap().map(Operation::name);
         assert_eq!(found(Method::GET, "/a/new").as_deref(), Some("GET /a/new"));
         assert_eq!(found(Method::GET, "/a/%6eew").as_deref(), Some("GET /a/new"), "as the application decodes it");
         assert_eq!(found(Method::HEAD, "/a/7").as_deref(), Some("GET /a/{id}"));
@@ -316,6 +341,30 @@ mod tests {
         assert_eq!(found(Method::GET, "/a"), None);
     }
 
+    /// ASP.NET names controllers in capitals, and clients write small letters: such requests were of no operation.
+    #[test]
+    fn letters_of_a_path_may_be_others_unless_that_is_another_operation() {
+        let operation = json!({"responses": {}});
+        let document = json!({"openapi": "3.0.1", "paths": {
+            "/api/Patients": {"post": operation}, "/api/Patients/{id}": {"post": operation}, "/Docs": {"get": operation},
+            "/docs": {"get": operation}, "/a/new": {"put": operation}, "/a/{id}": {"put": operation}
+        }});
+        let contract = Contract::read(&document, Rules::default()).unwrap();
+        let found = |method, path| contract.operation(&method, path).map(|found| found.map(Operation::name));
+        for (method, path, wanted) in [
+            (Method::POST, "/api/patients", "POST /api/Patients"),
+            (Method::POST, "/API/patients/Xy/", "POST /api/Patients/{id}"),
+            (Method::POST, "/api/patients/7/b", "POST /api/Patients/{id}"),
+            (Method::GET, "/Docs", "GET /Docs"),
+            (Method::GET, "/docs", "GET /docs"),
+            (Method::PUT, "/a/Xy", "PUT /a/{id}"),
+        ] {
+            assert_eq!(found(method, path), Ok(Some(wanted.to_owned())), "{path}");
+        }
+        assert_eq!(found(Method::PUT, "/a/New"), Err(Ambiguous::Case));
+        assert_eq!(found(Method::PUT, "/b/new"), Ok(None));
+    }
+
     /// As Swashbuckle writes every body of an application in ASP.NET.
     #[test]
     fn an_operation_with_three_kinds_of_json_takes_json_alone() {
@@ -323,7 +372,7 @@ mod tests {
             let body = json!({"required": true, "content": content});
             let document = json!({"openapi": "3.0.1", "paths": {"/a": {"post": {"requestBody": body}}}});
             let contract = Contract::read(&document, Rules::default()).unwrap();
-            let operation = contract.operation(&Method::POST, "/a").unwrap();
+            let operation = contract.operation(&Method::POST, "/a").unwrap().unwrap();
             let mut found = chancery_domain::Faults::default();
             operation.check_body(br#"{"size": 99999}"#, &mut found);
             operation.check_body(b"", &mut found);

@@ -14,7 +14,7 @@ use super::{
     recursion,
     spelling::Spelling,
 };
-use crate::{case, upload::percent_decoded};
+use crate::{case, pattern::Fit, upload::percent_decoded};
 
 /// The path of an operation: words and parameters.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,41 +35,41 @@ impl Template {
         Some(Self(segments.collect(), path.to_owned()))
     }
 
-    pub(super) fn fits(&self, path: &str) -> bool {
-        // Many applications take a path with a slash behind it for the one without.
-        self.fits_exactly(path) || path.strip_suffix('/').is_some_and(|path| self.fits_exactly(path))
-    }
-
-    fn fits_exactly(&self, path: &str) -> bool {
-        let mut segments = segments(path);
-        let fits = self.0.iter().all(|part| match (part, segments.next()) {
-            (Segment::Word(word), Some(segment)) => *word == segment,
-            // As frameworks have it: a parameter is never nothing, so that `/patients/` is not a patient.
-            (Segment::Parameter(_), Some(segment)) => !segment.is_empty(),
-            (_, None) => false,
-        });
-        fits && segments.next().is_none()
-    }
-
-    /// Whether a path fits if the last parameter takes all that comes: no document says whether it does.
-    pub(super) fn fits_as_tail(&self, path: &str) -> bool {
-        if !matches!(self.0.last(), Some(Segment::Parameter(_))) {
-            return false;
+    /// How a path fits.
+    pub(super) fn fit(&self, path: &str) -> Fit {
+        match (self.fit_exactly(path), path.strip_suffix('/')) {
+            // Many applications take a path with a slash behind it for the one without.
+            (Fit::Not, Some(path)) => self.fit_exactly(path),
+            (fit, _) => fit,
         }
+    }
+
+    fn fit_exactly(&self, path: &str) -> Fit {
         let mut rest = segments(path);
-        let before = self.0.iter().take(self.0.len().saturating_sub(1)).all(|part| match (part, rest.next()) {
-            (Segment::Word(word), Some(segment)) => *word == segment,
-            (Segment::Parameter(_), Some(segment)) => !segment.is_empty(),
-            (_, None) => false,
-        });
-        before && rest.next().is_some()
+        let fit = fit(&self.0, &mut rest);
+        if rest.next().is_none() { fit } else { Fit::Not }
+    }
+
+    /// How a path fits if the last parameter takes all that comes: no document says whether it does.
+    pub(super) fn fit_as_tail(&self, path: &str) -> Fit {
+        let Some((Segment::Parameter(_), before)) = self.0.split_last() else { return Fit::Not };
+        let mut rest = segments(path);
+        let fit = fit(before, &mut rest);
+        if rest.next().is_some() { fit } else { Fit::Not }
+    }
+
+    /// Whether words and parameters are at the same places.
+    pub(super) fn is_as_narrow(&self, other: &Self) -> bool {
+        self.weights().eq(other.weights())
+    }
+
+    fn weights(&self) -> impl Iterator<Item = bool> {
+        self.0.iter().map(|part| matches!(part, Segment::Parameter(_)))
     }
 
     /// From left to right a word before a parameter.
     pub(super) fn narrower_first(&self, other: &Self) -> Ordering {
-        let weights =
-            |template: &Self| template.0.iter().map(|part| matches!(part, Segment::Parameter(_))).collect::<Vec<_>>();
-        weights(self).cmp(&weights(other)).then_with(|| self.1.cmp(&other.1))
+        self.weights().cmp(other.weights()).then_with(|| self.1.cmp(&other.1))
     }
 
     /// The text of a parameter.
@@ -83,6 +83,21 @@ impl Template {
         let rest: Vec<_> = rest.collect();
         (!rest.is_empty()).then(|| rest.join("/"))
     }
+}
+
+/// How the first segments of a path fit these.
+fn fit<'a>(parts: &[Segment], segments: &mut impl Iterator<Item = Cow<'a, str>>) -> Fit {
+    let mut fit = Fit::Whole;
+    for part in parts {
+        match (part, segments.next()) {
+            (Segment::Word(word), Some(segment)) if *word == segment => {}
+            (Segment::Word(word), Some(segment)) if case::is_same(word, &segment) => fit = Fit::ButForCase,
+            // As frameworks have it: a parameter is never nothing, so that `/patients/` is not a patient.
+            (Segment::Parameter(_), Some(segment)) if !segment.is_empty() => {}
+            _ => return Fit::Not,
+        }
+    }
+    fit
 }
 
 /// The segments of a path as the application reads them.
@@ -277,13 +292,13 @@ mod tests {
 
     fn body(text: &str) -> String {
         let (contract, mut found) = (clinic(), Faults::default());
-        contract.operation(&Method::POST, "/api/lattices").unwrap().check_body(text.as_bytes(), &mut found);
+        contract.operation(&Method::POST, "/api/lattices").unwrap().unwrap().check_body(text.as_bytes(), &mut found);
         found.0.iter().map(|fault| format!("{} {}", fault.pointer, fault.code)).collect::<Vec<_>>().join(", ")
     }
 
     fn target(path: &str, query: &str) -> String {
         let (contract, mut found) = (clinic(), Faults::default());
-        contract.operation(&Method::GET, path).unwrap().check_target(path, query, &mut found);
+        contract.operation(&Method::GET, path).unwrap().unwrap().check_target(path, query, &mut found);
         found.0.iter().map(|fault| format!("{} ({})", fault.message, fault.code)).collect::<Vec<_>>().join(", ")
     }
 
@@ -298,7 +313,7 @@ mod tests {
             "components": {"schemas": {"Node": {"anyOf": [branch("not"), branch("not"), branch("not"), {"type": "string"}]}}}
         });
         let contract = Contract::read(&document, Rules::default()).unwrap();
-        let operation = contract.operation(&Method::POST, "/filter").unwrap();
+        let operation = contract.operation(&Method::POST, "/filter").unwrap().unwrap();
         let said = |levels: usize| {
             let body = format!("{}1{}", r#"{"kind": 1, "not": "#.repeat(levels), "}".repeat(levels));
             let mut found = Faults::default();
@@ -348,7 +363,7 @@ mod tests {
     fn what_came_is_never_repeated() {
         let (contract, mut found) = (clinic(), Faults::default());
         let secret = r#"{"name": 123456789, "dimensions": "123-45-6789", "size": 999999}"#;
-        contract.operation(&Method::POST, "/api/lattices").unwrap().check_body(secret.as_bytes(), &mut found);
+        contract.operation(&Method::POST, "/api/lattices").unwrap().unwrap().check_body(secret.as_bytes(), &mut found);
         let told = format!("{found:?}");
         assert!(found.0.len() == 3 && !told.contains("123") && !told.contains("999"), "{told}");
     }
