@@ -183,6 +183,13 @@ def uploads():
     for name in ("../../etc/passwd", "..%2f..%2fx", "C:\\x", "a.txt:b", "NUL"):
         answer = client.post(f"{FRONT}/api/documents", headers=OURS, data={"kind": "x"}, files={"file": (name, b"x")})
         refused(answer, {""})
+    # Both are `../../…` to Starlette, which reads names in the alphabet that the form says.
+    for charset, name in (("utf-7", "+AC4ALgAvAC4ALgAv-evil.txt"), ("cp037", "KKaKKa")):
+        mark = next(marks)
+        kind = {"Content-Type": f"multipart/form-data; boundary=xYz; charset={charset}"}
+        form = f'--xYz\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n\r\nx\r\n--xYz--\r\n'
+        refused(client.post(f"{FRONT}/api/documents?{mark}", headers={**OURS, **kind}, content=form.encode()), {""})
+        check(f"a form in {charset} goes no further", not came(mark), came(mark))
 
 
 def paths():

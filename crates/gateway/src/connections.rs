@@ -12,7 +12,7 @@ use std::{
 };
 
 use axum::body::{Body, Bytes, HttpBody};
-use http::{HeaderMap, HeaderName, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, Request, Response, StatusCode, Version, header};
 use http_body::{Frame, SizeHint};
 use hyper::{
     body::Incoming,
@@ -83,7 +83,9 @@ impl Connections {
         let answered = connection.sender.try_send_request(request).await.map_err(Failed::unanswered)?;
         let (parts, body) = answered.into_parts();
         let is_somebodys = told || authenticates_connection(&parts.headers, &header::WWW_AUTHENTICATE);
-        let shelf = (!is_somebodys).then(|| Arc::clone(&self.shelf));
+        // Once HTTP/1.0 was answered hyper speaks it too, in which a body of unknown length is none.
+        let is_kept = !is_somebodys && parts.version != Version::HTTP_10;
+        let shelf = is_kept.then(|| Arc::clone(&self.shelf));
         let mut answer = Answer { body, connection: Some(connection), shelf };
         if parts.status == StatusCode::SWITCHING_PROTOCOLS {
             answer.leave();
@@ -422,6 +424,18 @@ pub(crate) mod tests {
             }
             assert_eq!(application.all(), connections_made, "{credential}");
         }
+    }
+
+    /// The next upload without a length arrived as nothing, and was answered.
+    #[tokio::test]
+    async fn a_connection_over_which_http_1_0_was_answered_is_not_used_again() {
+        let old = b"HTTP/1.0 200 OK\r\nconnection: keep-alive\r\ncontent-length: 5\r\n\r\nhello";
+        let (application, connections) = Application::start(old, Duration::from_secs(60)).await;
+        for _ in 0..2 {
+            assert_eq!(body_of(&connections).await, "hello");
+            settled(&connections).await;
+        }
+        assert_eq!(application.all(), 2);
     }
 
     #[tokio::test]

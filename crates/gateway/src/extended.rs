@@ -20,6 +20,11 @@ pub(crate) fn unfold(request: &mut Request<Body>, instance: &Instance) -> bool {
     true
 }
 
+/// Whether a request is one, unfolded or not: to its client any success says that the stream is open.
+pub(crate) fn is_extended(request: &Request<Body>) -> bool {
+    request.extensions().get::<Protocol>().is_some()
+}
+
 /// Sixteen random bytes, as an upgrade has them: there is none in HTTP/2.
 fn key(instance: &Instance) -> Option<HeaderValue> {
     let drawn = CspNonce::make(instance.random()).ok()?;

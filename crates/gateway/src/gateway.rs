@@ -154,7 +154,11 @@ async fn find(State(gateway): State<Arc<Gateway>>, mut request: Request<Body>, n
 }
 
 async fn handle(State(gateway): State<Arc<Gateway>>, request: Request<Body>) -> Response {
+    let extended = extended::is_extended(&request);
     match gateway.serve(request).await {
+        Ok(response) if extended && response.status().is_success() => {
+            Problem::new(Code::UpstreamBadGateway).detail("the application opened no WebSocket").into_response()
+        }
         Ok(response) => response,
         Err(problem) => problem.into_response(),
     }
@@ -269,7 +273,8 @@ fn check_length(route: &Route, request: &Request<Body>) -> Result<(), Problem> {
     if route.body_bytes != 0 && least > route.body_bytes { Err(Code::TooLarge.into()) } else { Ok(()) }
 }
 
-/// A parameter that comes twice is read as the first by one program and as the last by another (IV-09).
+/// A parameter that comes twice is read as the first by one program and as the last by another (IV-09). One that says another method
+/// would have that done by the route of POST.
 fn check_parameters(route: &Route, parts: &Parts) -> Result<(), Problem> {
     let query = parts.uri.query().unwrap_or_default().as_bytes();
     let twice = route
@@ -278,6 +283,9 @@ fn check_parameters(route: &Route, parts: &Parts) -> Result<(), Problem> {
         .any(|single| form_urlencoded::parse(query).filter(|(name, _)| name == single).nth(1).is_some());
     if twice {
         return Err(Problem::new(Code::RequestMalformed).detail("a parameter that may come once came twice"));
+    }
+    if parts.method == Method::POST && !route.methods.is_empty() && onward::overrides_method(query) {
+        return Err(Problem::new(Code::RequestMalformed).detail("a parameter must not say another method"));
     }
     Ok(())
 }

@@ -216,6 +216,10 @@ pub fn name_caller(headers: &mut HeaderMap, exchange: &Exchange, caller: &Caller
 pub fn clean_response(headers: &mut HeaderMap) {
     const TELLING: [&str; 4] = ["server", "x-powered-by", "x-aspnet-version", "x-aspnetmvc-version"];
     let named = named_by_connection(headers);
+    // What came in chunks has their length, whatever it says (RFC 9112 §6.3).
+    if headers.contains_key(header::TRANSFER_ENCODING) {
+        headers.remove(header::CONTENT_LENGTH);
+    }
     let goes = |name: &&HeaderName| {
         let text = name.as_str();
         // Our own word to the client is nobody else's.
@@ -394,6 +398,17 @@ mod tests {
         let mut answer = headers(&[("x-chancery-verdict", "pass"), ("x-other", "1"), ("server", "x")]);
         clean_response(&mut answer);
         assert_eq!(answer.keys().collect::<Vec<_>>(), ["x-other"]);
+    }
+
+    /// Who got it waited for the rest, or took a part of it for the whole.
+    #[test]
+    fn of_an_answer_in_chunks_no_length_goes_on() {
+        let mut chunked = headers(&[("content-length", "5"), ("transfer-encoding", "chunked"), ("x-other", "1")]);
+        clean_response(&mut chunked);
+        assert_eq!(chunked.keys().collect::<Vec<_>>(), ["x-other"]);
+        let mut whole = headers(&[("content-length", "5")]);
+        clean_response(&mut whole);
+        assert!(whole.contains_key("content-length"));
     }
 
     /// Beyond HTTP/2 a cookie is one field (RFC 9113 §8.2.3).

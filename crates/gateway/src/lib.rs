@@ -12,6 +12,7 @@
 //! | [`webhook`] | messages that are verified, kept and handed on in the application's place |
 //! | [`upstream`], `client`, `connections`, `dial`, `health` | applications, how they are asked, their connections, whether they are well |
 //! | `forward`, [`body`], `tunnel`, `extended` | one request on its way, its body, WebSockets |
+//! | `media`, `case` | what a media type says of a body; letters that some programs take for the same |
 //! | `longer`, `refused` | what is found while a body goes by |
 //! | `lasting`, `streams` | what ends that which would go on without end, and how much of it there may be |
 //! | [`gateway`] | all of it in order, and its table while it changes |
@@ -21,6 +22,7 @@
 
 pub mod assertion;
 pub mod body;
+mod case;
 mod client;
 mod connections;
 pub mod demand;
@@ -32,6 +34,7 @@ mod health;
 pub mod hygiene;
 mod lasting;
 mod longer;
+mod media;
 pub mod observed;
 pub mod path;
 pub mod pattern;

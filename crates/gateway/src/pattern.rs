@@ -2,7 +2,7 @@
 
 use std::{cmp::Ordering, fmt};
 
-use crate::path::Canonical;
+use crate::{case, path::Canonical};
 
 /// The path of a route.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +16,17 @@ pub struct Pattern {
 enum Part {
     Literal(String),
     Any,
+}
+
+/// How a path fits a pattern.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fit {
+    /// It is one of these.
+    Whole,
+    /// It would be one if small letters and capitals were the same.
+    ButForCase,
+    /// It is none.
+    Not,
 }
 
 /// Why a text is no pattern.
@@ -42,17 +53,20 @@ impl Pattern {
     }
 
     /// Whether a path is one of these.
-    pub fn fits(&self, path: &Canonical) -> bool {
-        let mut segments = path.segments();
+    pub fn fit(&self, path: &Canonical) -> Fit {
+        let (mut segments, mut fit) = (path.segments(), Fit::Whole);
         for part in &self.parts {
-            let Some(segment) = segments.next() else { return false };
+            let Some(segment) = segments.next() else { return Fit::Not };
             if let Part::Literal(literal) = part
                 && *literal != segment
             {
-                return false;
+                if !case::is_same(literal, &segment) {
+                    return Fit::Not;
+                }
+                fit = Fit::ButForCase;
             }
         }
-        self.rest || segments.next().is_none()
+        if self.rest || segments.next().is_none() { fit } else { Fit::Not }
     }
 
     /// As it was written.
@@ -106,8 +120,12 @@ fn part(text: &str) -> Option<Part> {
 mod tests {
     use super::*;
 
+    fn fit(pattern: &str, path: &str) -> Fit {
+        Pattern::parse(pattern).unwrap().fit(&Canonical::read(path).unwrap())
+    }
+
     fn fits(pattern: &str, path: &str) -> bool {
-        Pattern::parse(pattern).unwrap().fits(&Canonical::read(path).unwrap())
+        fit(pattern, path) == Fit::Whole
     }
 
     #[test]
@@ -120,6 +138,24 @@ mod tests {
         assert!(fits("/admin", "/%61dmin"), "as the application decodes it");
         assert!(fits("/a:b", "/a%3Ab"));
         assert!(fits("/admin", "/admin;x=1"), "with parameters it is no other path");
+    }
+
+    #[test]
+    fn words_may_fit_but_for_their_case() {
+        for (pattern, path) in [
+            ("/admin/*", "/Admin"),
+            ("/Admin/*", "/admin/x"),
+            ("/admin/{id}/keys", "/admin/Xy/KEYS/"),
+            ("/admin", "/%41dmin"),
+            ("/caf%C3%A9", "/CAF%C3%89"),
+            ("/keys", "/%E2%84%AAeys"),
+            ("/sec/*", "/%C5%BFec/x"),
+        ] {
+            assert_eq!(fit(pattern, path), Fit::ButForCase, "{pattern} {path}");
+        }
+        assert_eq!(fit("/a/{id}", "/a/Xy"), Fit::Whole);
+        assert_eq!(fit("/a/b", "/A/c"), Fit::Not);
+        assert_eq!(fit("/a", "/A/b"), Fit::Not);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use http::Method;
 use crate::{
     Route, Upstream,
     path::{Ambiguous, Canonical},
+    pattern::Fit,
 };
 
 /// All routes, the narrowest first.
@@ -106,10 +107,23 @@ impl Table {
             Ok(path) => path,
             Err(why) => return Match::Ambiguous(why),
         };
-        let mut fitting = self.routes.iter().filter(|route| route.pattern.fits(&path)).peekable();
-        let Some(first) = fitting.peek().map(|route| Arc::clone(route)) else { return Match::Nothing };
-        let mut same = fitting.take_while(|route| route.pattern.is_same(&first.pattern));
-        let Some(route) = same.find(|route| route.takes(method)) else { return Match::Method(first) };
+        let (mut routes, mut but_for_case) = (self.routes.iter(), None);
+        let first = loop {
+            let Some(route) = routes.next() else { return Match::Nothing };
+            match route.pattern.fit(&path) {
+                Fit::Whole => break route,
+                Fit::ButForCase => but_for_case = but_for_case.or(Some(route)),
+                Fit::Not => {}
+            }
+        };
+        // Whoever has routes for both spellings has an application that tells them apart.
+        if but_for_case.is_some_and(|narrowest| narrowest.pattern.narrower_first(&first.pattern).is_lt()) {
+            return Match::Ambiguous(Ambiguous::Case);
+        }
+        let same = routes.filter(|route| route.pattern.is_same(&first.pattern));
+        let Some(route) = std::iter::once(first).chain(same).find(|route| route.takes(method)) else {
+            return Match::Method(Arc::clone(first));
+        };
         if path.has_parameters() && !route.path_parameters {
             return Match::Ambiguous(Ambiguous::Parameters);
         }
@@ -147,6 +161,28 @@ mod tests {
         assert_eq!(found(&table, Method::GET, "/admin/keys/"), "method /admin/keys");
         assert_eq!(found(&table, Method::GET, "/x/../admin"), "Dots");
         assert_eq!(found(&table, Method::GET, "/admin;a=b"), "Parameters");
+    }
+
+    /// To many applications it is the narrower route's path.
+    #[test]
+    fn a_path_that_differs_in_case_alone_takes_no_wider_route() {
+        let routes = ["/*", "/admin/*", "/admin/keys", "/a/{id}", "/Docs/*", "/docs/*", "/docs/old"];
+        let table = Table::new(routes.map(|pattern| route(pattern, &[])).into()).unwrap();
+        for path in ["/Admin", "/ADMIN/users", "/%41dmin", "/admin/KEYS", "/A/7", "/Docs/old", "/DOCS/x"] {
+            assert_eq!(found(&table, Method::GET, path), "Case", "{path}");
+        }
+        for (path, wanted) in [
+            ("/a/Xy", "/a/{id} /a/Xy"),
+            ("/X", "/* /X"),
+            ("/Administration", "/* /Administration"),
+            ("/A/7/b", "/* /A/7/b"),
+            ("/admin/Users", "/admin/* /admin/Users"),
+            // Both are named.
+            ("/Docs/x", "/Docs/* /Docs/x"),
+            ("/docs/x", "/docs/* /docs/x"),
+        ] {
+            assert_eq!(found(&table, Method::GET, path), wanted, "{path}");
+        }
     }
 
     #[test]

@@ -36,6 +36,9 @@ pub enum Ambiguous {
     /// `;`, where the route does not take parameters.
     #[error("the path has parameters")]
     Parameters,
+    /// To an application that does not tell small letters from capitals it is another one, which has a route of its own.
+    #[error("the path differs from another one in the case of its letters alone")]
+    Case,
 }
 
 /// A path in its canonical form.

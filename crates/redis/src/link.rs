@@ -53,9 +53,7 @@ pub enum Refused {
     #[error("no client can be made for the address of Redis")]
     Client(#[source] RedisError),
     /// It would forget counts to make room for others.
-    #[error(
-        "Redis may evict keys that count (maxmemory-policy {0}): set noeviction or one of volatile-*, or give it no maxmemory"
-    )]
+    #[error("Redis may evict keys that count (maxmemory-policy {0}): set noeviction")]
     Evicts(String),
     /// It is too old.
     #[error("Redis {0} is too old: 7.0 or newer is needed")]
@@ -363,13 +361,12 @@ fn judge_version(server: &str) -> Result<(), Refused> {
 
 fn judge_memory(memory: &str) -> Result<(), Refused> {
     match fact(memory, "maxmemory_policy") {
-        // Without a bound nothing is evicted; the policy counts all the same, for a bound may be set at any time.
-        Some(policy) if policy != "noeviction" && !policy.starts_with("volatile-") => {
-            Err(Refused::Evicts(policy.to_owned()))
-        }
-        Some(_) => Ok(()),
+        Some("noeviction") => Ok(()),
+        // It evicts what has an end, which all of ours has; without a bound, nothing.
+        Some(policy) if policy.starts_with("volatile-") && fact(memory, "maxmemory") == Some("0") => Ok(()),
+        Some(policy) => Err(Refused::Evicts(policy.to_owned())),
         None => {
-            tracing::warn!("Redis does not tell its maxmemory-policy: see that it is noeviction or one of volatile-*");
+            tracing::warn!("Redis does not tell its maxmemory-policy: see that it is noeviction");
             Ok(())
         }
     }
@@ -400,6 +397,19 @@ mod tests {
         assert_eq!(fact(info, "maxmemory_policy"), Some("allkeys-lru"));
         assert_eq!(fact(info, "maxmemory"), Some("0"));
         assert_eq!(fact(info, "memory"), None);
+    }
+
+    /// Limits, ladders and marks of replays all have an end, and went without a word.
+    #[test]
+    fn a_policy_that_evicts_what_has_an_end_is_taken_without_a_bound_alone() {
+        let judged = |bound: &str, policy: &str| {
+            judge_memory(&format!("maxmemory:{bound}\r\nmaxmemory_policy:{policy}\r\n")).is_ok()
+        };
+        assert!(judged("104857600", "noeviction") && judged("0", "noeviction") && judged("0", "volatile-lru"));
+        assert!(
+            !judged("104857600", "volatile-lru") && !judged("104857600", "allkeys-lru") && !judged("0", "allkeys-lru")
+        );
+        assert!(judge_memory("maxmemory_policy:volatile-ttl\r\n").is_err(), "its bound is not told");
     }
 
     /// A pair of lists that was gone through side by side ended with the shorter one.

@@ -27,6 +27,17 @@ pub(super) fn query(parts: &Parts, standing: Option<&Standing>) -> Option<String
     (!kept.is_empty()).then(|| kept.join("&"))
 }
 
+/// Whether a query says by which other method a POST is to be taken. Symfony, Laravel and Spring read `_method`, ASP.NET and others the
+/// name of the header that never goes on.
+pub(super) fn overrides_method(query: &[u8]) -> bool {
+    let mut pairs = query.split(|byte| matches!(byte, b'&' | b';')).flat_map(form_urlencoded::parse);
+    pairs.any(|(name, _)| {
+        // PHP ends a name at a null byte, drops spaces before it, and has `_` for dots and spaces in it.
+        let name = name.split('\0').next().unwrap_or_default().trim_start_matches(' ').replace(['.', ' '], "_");
+        ["_method", "x-http-method-override"].iter().any(|known| name.eq_ignore_ascii_case(known))
+    })
+}
+
 impl Gateway {
     /// A word for the scripts of one page, which the application writes into them. Without randomness there is none, and nothing inline runs.
     pub(super) fn nonce(&self, route: &Route, parts: &mut Parts) -> Option<CspNonce> {
@@ -69,5 +80,31 @@ impl Gateway {
         // What only we are to know of the request goes no further.
         parts.extensions = http::Extensions::new();
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_method_is_one_in_every_spelling_of_its_name() {
+        for query in [
+            "_method=DELETE",
+            "a=1&%5Fmethod=DELETE",
+            "a=1;_method=DELETE",
+            "_METHOD=x",
+            "_method",
+            ".method=DELETE",
+            "+_method=DELETE",
+            "%2emethod=DELETE",
+            "_method%00x=DELETE",
+            "X-HTTP-Method-Override=DELETE",
+        ] {
+            assert!(overrides_method(query.as_bytes()), "{query}");
+        }
+        for query in ["", "method=DELETE", "a=_method", "_methods=1", "my_method=1"] {
+            assert!(!overrides_method(query.as_bytes()), "{query}");
+        }
     }
 }

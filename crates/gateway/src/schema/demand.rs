@@ -12,7 +12,7 @@ use chancery_middleware::{Code, Problem};
 use http::{HeaderMap, header};
 
 use super::Contract;
-use crate::{Asked, Demand, body::whole};
+use crate::{Asked, Demand, body::whole, media};
 
 /// Holds requests to the documents that their routes name. They are put here when they are known: an application may start after us.
 #[derive(Debug, Default)]
@@ -51,7 +51,9 @@ impl Demand for Schemas {
             return Err(Code::MethodNotAllowed.into());
         }
         let uri = request.uri().clone();
-        let Some(operation) = contract.operation(request.method(), uri.path()) else {
+        let operation = contract.operation(request.method(), uri.path());
+        let operation = operation.map_err(|why| Problem::new(Code::PathAmbiguous).detail(why.to_string()))?;
+        let Some(operation) = operation else {
             let mut seen = self.undocumented.lock().unwrap_or_else(PoisonError::into_inner);
             *seen.entry(asked.route.template.as_str()).or_default() += 1;
             return if contract.rules().refuse_undocumented { Err(Code::NotFound.into()) } else { Ok(()) };
@@ -81,7 +83,8 @@ enum Kind {
     /// As JSON. Many do so where nothing is said.
     Json,
     Other,
-    /// Packed, or of a kind that is more than ASCII: one application reads it as JSON, another as something else.
+    /// Packed, in another alphabet, or of a kind that is more than ASCII: one application reads it as JSON, another as something else or
+    /// as other JSON.
     Unclear,
 }
 
@@ -91,8 +94,14 @@ fn read_as(headers: &HeaderMap) -> Kind {
     }
     let Some(kind) = headers.get(header::CONTENT_TYPE) else { return Kind::Json };
     let Ok(kind) = kind.to_str() else { return Kind::Unclear };
-    let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    if kind == "application/json" || kind.ends_with("+json") { Kind::Json } else { Kind::Other }
+    let (kind, parameters) = kind.split_once(';').unwrap_or((kind, ""));
+    if !media::is_json(kind) {
+        Kind::Other
+    } else if media::is_in_utf_8(parameters) {
+        Kind::Json
+    } else {
+        Kind::Unclear
+    }
 }
 
 #[cfg(test)]
@@ -111,9 +120,20 @@ mod tests {
         for kind in ["application/json", "Application/JSON; charset=utf-8", "application/geo+json"] {
             assert_eq!(of(&[(header::CONTENT_TYPE, kind)]), Kind::Json, "{kind}");
         }
+        // ASP.NET and Rails read these as JSON.
+        for kind in ["text/json", "Text/JSON; charset=utf-8", "text/x-json", "application/x-json"] {
+            assert_eq!(of(&[(header::CONTENT_TYPE, kind)]), Kind::Json, "{kind}");
+        }
         for kind in ["text/plain", "application/x-www-form-urlencoded", "application/jsonp", ""] {
             assert_eq!(of(&[(header::CONTENT_TYPE, kind)]), Kind::Other, "{kind}");
         }
+        // To Express, `{"a": "+ACI-"}` in UTF-7 is other JSON than ours.
+        for kind in ["application/json; charset=utf-7", "text/json;Charset=\"UTF-7-IMAP\"", "a/b+json; charset=latin1"]
+        {
+            assert_eq!(of(&[(header::CONTENT_TYPE, kind)]), Kind::Unclear, "{kind}");
+        }
+        assert_eq!(of(&[(header::CONTENT_TYPE, "application/json; profile=\"http://a,b\"")]), Kind::Json);
+        assert_eq!(of(&[(header::CONTENT_TYPE, "text/plain; charset=latin1")]), Kind::Other);
         // Latin-1 to frameworks of Python.
         assert_eq!(of(&[(header::CONTENT_TYPE, "application/json; x=\u{ff}")]), Kind::Unclear);
         for packed in ["gzip", "identity", ""] {

@@ -8,7 +8,9 @@ use super::{
     operation::{BodyRule, Operation, Template},
     parameter::{Parameter, Place},
     recursion::Recursion,
+    spelling::Spelling,
 };
+use crate::{media, path::Ambiguous, pattern::Fit};
 
 /// The methods that a path of a document may have.
 const METHODS: [Method; 8] = [
@@ -113,13 +115,25 @@ impl Contract {
     }
 
     /// The operation of a request: the narrowest path that has the method, for that is where frameworks look next when a narrower one
-    /// has it not. If none fits, the narrowest whose last parameter would take the rest of the path.
-    pub fn operation(&self, method: &Method, path: &str) -> Option<&Operation> {
+    /// has it not. If none fits, the narrowest whose last parameter would take the rest of the path; if none does, whichever would if
+    /// small letters and capitals were the same, as they are to many frameworks.
+    ///
+    /// # Errors
+    ///
+    /// [`Ambiguous::Case`]: to those it would be a narrower operation than to others.
+    pub fn operation(&self, method: &Method, path: &str) -> Result<Option<&Operation>, Ambiguous> {
         let asked = if *method == Method::HEAD { [Some(method), Some(&Method::GET)] } else { [Some(method), None] };
         let of_method = |operation: &&Operation| asked.contains(&Some(operation.method()));
-        let mut all = self.operations.iter().filter(of_method);
-        let exact = all.clone().find(|operation| operation.template().fits(path));
-        exact.or_else(|| all.find(|operation| operation.template().fits_as_tail(path)))
+        let all = self.operations.iter().filter(of_method);
+        let (exact, nearly) = first(all.clone().map(|operation| (operation, operation.template().fit(path))));
+        let (exact, as_tail) = match exact {
+            Some(exact) => (Some(exact), None),
+            None => first(all.map(|operation| (operation, operation.template().fit_as_tail(path)))),
+        };
+        match (exact, nearly.or(as_tail)) {
+            (Some(exact), Some(nearly)) if !nearly.template().is_as_narrow(exact.template()) => Err(Ambiguous::Case),
+            (exact, nearly) => Ok(exact.or(nearly)),
+        }
     }
 
     /// How requests are held to it.
@@ -131,6 +145,19 @@ impl Contract {
     pub fn operations(&self) -> &[Operation] {
         &self.operations
     }
+}
+
+/// The first operation that fits, and the first before it that does so but for the case of letters.
+fn first<'a>(fits: impl Iterator<Item = (&'a Operation, Fit)>) -> (Option<&'a Operation>, Option<&'a Operation>) {
+    let mut nearly = None;
+    for (operation, fit) in fits {
+        match fit {
+            Fit::Whole => return (Some(operation), nearly),
+            Fit::ButForCase => nearly = nearly.or(Some(operation)),
+            Fit::Not => {}
+        }
+    }
+    (None, nearly)
 }
 
 struct Reader<'a> {
@@ -191,18 +218,17 @@ impl Reader<'_> {
     fn body(&self, body: &Value) -> Result<Option<BodyRule>, String> {
         let Some(content) = body.get("content").and_then(Value::as_object) else { return Ok(None) };
         let required = body.get("required").and_then(Value::as_bool).unwrap_or(false);
-        let is_json = |kind: &&String| {
-            let kind = kind.split(';').next().unwrap_or(kind).trim();
-            kind == "application/json" || kind.ends_with("+json")
-        };
-        let Some(kind) = content.keys().find(is_json) else { return Ok(None) };
-        let Some(schema) = content.get(kind).and_then(|content| content.get("schema")) else { return Ok(None) };
+        let is_json = |kind: &str| media::is_json(kind.split(';').next().unwrap_or(kind));
+        let named = content.iter().find(|(kind, _)| is_json(kind));
+        let Some((_, kind)) = named.or_else(|| content.iter().find(covers_json)) else { return Ok(None) };
+        let Some(schema) = kind.get("schema") else { return Ok(None) };
         // First: what cannot be followed is nothing for the validator either.
         let growth = self.recursion.growth(schema).map_err(|why| format!("body: {why}"))?;
         let checks = self.validator(schema).map_err(|why| format!("body: {why}"))?;
+        let spelling = Spelling::of(self.document, schema).map_err(|why| format!("body: {why}"))?;
         // Where a form would do as well, no JSON is no fault.
-        let only = content.len() == 1;
-        Ok(Some(BodyRule { checks, required: required && only, only, growth }))
+        let only = content.keys().all(|kind| is_json(kind));
+        Ok(Some(BodyRule { checks, required: required && only, only, growth, spelling }))
     }
 
     /// What a `$ref` within the document points to.
@@ -228,6 +254,12 @@ impl Reader<'_> {
         let options = options.with_pattern_options(PatternOptions::regex()).should_validate_formats(false);
         options.build(&root).map_err(|error| error.to_string())
     }
+}
+
+/// Whether kinds of a body that are named together have JSON among them, and are not bytes that nobody reads.
+fn covers_json((kinds, said): &(&String, &Value)) -> bool {
+    let is_bytes = said.pointer("/schema/format").and_then(Value::as_str) == Some("binary");
+    matches!(kinds.as_str(), "*/*" | "application/*" | "text/*") && !is_bytes
 }
 
 /// Turns what OpenAPI 3.0 has of its own into JSON Schema.
@@ -294,7 +326,7 @@ mod tests {
             "/a/{id}": {"get": operation, "put": operation}, "/a/new": {"get": operation}, "/{x}/{y}": {"delete": operation}
         }});
         let contract = Contract::read(&document, Rules::default()).unwrap();
-        let found = |method, path| contract.operation(&method, path).map(Operation::name);
+        let found = |method, path| contract.operation(&method, path).unwrap().map(Operation::name);
         assert_eq!(found(Method::GET, "/a/new").as_deref(), Some("GET /a/new"));
         assert_eq!(found(Method::GET, "/a/%6eew").as_deref(), Some("GET /a/new"), "as the application decodes it");
         assert_eq!(found(Method::HEAD, "/a/7").as_deref(), Some("GET /a/{id}"));
@@ -307,6 +339,52 @@ mod tests {
         assert_eq!(found(Method::GET, "/a/7/b").as_deref(), Some("GET /a/{id}"));
         assert_eq!(found(Method::PATCH, "/a/7"), None);
         assert_eq!(found(Method::GET, "/a"), None);
+    }
+
+    /// ASP.NET names controllers in capitals, and clients write small letters: such requests were of no operation.
+    #[test]
+    fn letters_of_a_path_may_be_others_unless_that_is_another_operation() {
+        let operation = json!({"responses": {}});
+        let document = json!({"openapi": "3.0.1", "paths": {
+            "/api/Patients": {"post": operation}, "/api/Patients/{id}": {"post": operation}, "/Docs": {"get": operation},
+            "/docs": {"get": operation}, "/a/new": {"put": operation}, "/a/{id}": {"put": operation}
+        }});
+        let contract = Contract::read(&document, Rules::default()).unwrap();
+        let found = |method, path| contract.operation(&method, path).map(|found| found.map(Operation::name));
+        for (method, path, wanted) in [
+            (Method::POST, "/api/patients", "POST /api/Patients"),
+            (Method::POST, "/API/patients/Xy/", "POST /api/Patients/{id}"),
+            (Method::POST, "/api/patients/7/b", "POST /api/Patients/{id}"),
+            (Method::GET, "/Docs", "GET /Docs"),
+            (Method::GET, "/docs", "GET /docs"),
+            (Method::PUT, "/a/Xy", "PUT /a/{id}"),
+        ] {
+            assert_eq!(found(method, path), Ok(Some(wanted.to_owned())), "{path}");
+        }
+        assert_eq!(found(Method::PUT, "/a/New"), Err(Ambiguous::Case));
+        assert_eq!(found(Method::PUT, "/b/new"), Ok(None));
+    }
+
+    /// As Swashbuckle writes every body of an application in ASP.NET.
+    #[test]
+    fn an_operation_with_three_kinds_of_json_takes_json_alone() {
+        let said = |content: Value| {
+            let body = json!({"required": true, "content": content});
+            let document = json!({"openapi": "3.0.1", "paths": {"/a": {"post": {"requestBody": body}}}});
+            let contract = Contract::read(&document, Rules::default()).unwrap();
+            let operation = contract.operation(&Method::POST, "/a").unwrap().unwrap();
+            let mut found = chancery_domain::Faults::default();
+            operation.check_body(br#"{"size": 99999}"#, &mut found);
+            operation.check_body(b"", &mut found);
+            (operation.takes_only_json(), found.0.iter().map(|fault| fault.code).collect::<Vec<_>>())
+        };
+        let schema = json!({"schema": {"properties": {"size": {"maximum": 100}}}});
+        let three = json!({"application/json": schema, "text/json": schema, "application/*+json": schema});
+        assert_eq!(said(three), (true, vec!["too_large", "required"]));
+        assert_eq!(said(json!({"application/json": schema, "text/plain": schema})), (false, vec!["too_large"]));
+        // JSON among others, and bytes.
+        assert_eq!(said(json!({"application/*": schema})), (false, vec!["too_large"]));
+        assert_eq!(said(json!({"*/*": {"schema": {"type": "string", "format": "binary"}}})), (false, vec![]));
     }
 
     #[test]

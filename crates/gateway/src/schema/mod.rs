@@ -10,6 +10,7 @@ pub mod inventory;
 mod operation;
 mod parameter;
 mod recursion;
+mod spelling;
 
 pub use demand::Schemas;
 pub use document::{Contract, NoContract, Rules, Trimmed};

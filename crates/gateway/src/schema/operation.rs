@@ -12,8 +12,9 @@ use super::{
     faults,
     parameter::{Parameter, Place},
     recursion,
+    spelling::Spelling,
 };
-use crate::upload::percent_decoded;
+use crate::{case, pattern::Fit, upload::percent_decoded};
 
 /// The path of an operation: words and parameters.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,41 +35,41 @@ impl Template {
         Some(Self(segments.collect(), path.to_owned()))
     }
 
-    pub(super) fn fits(&self, path: &str) -> bool {
-        // Many applications take a path with a slash behind it for the one without.
-        self.fits_exactly(path) || path.strip_suffix('/').is_some_and(|path| self.fits_exactly(path))
-    }
-
-    fn fits_exactly(&self, path: &str) -> bool {
-        let mut segments = segments(path);
-        let fits = self.0.iter().all(|part| match (part, segments.next()) {
-            (Segment::Word(word), Some(segment)) => *word == segment,
-            // As frameworks have it: a parameter is never nothing, so that `/patients/` is not a patient.
-            (Segment::Parameter(_), Some(segment)) => !segment.is_empty(),
-            (_, None) => false,
-        });
-        fits && segments.next().is_none()
-    }
-
-    /// Whether a path fits if the last parameter takes all that comes: no document says whether it does.
-    pub(super) fn fits_as_tail(&self, path: &str) -> bool {
-        if !matches!(self.0.last(), Some(Segment::Parameter(_))) {
-            return false;
+    /// How a path fits.
+    pub(super) fn fit(&self, path: &str) -> Fit {
+        match (self.fit_exactly(path), path.strip_suffix('/')) {
+            // Many applications take a path with a slash behind it for the one without.
+            (Fit::Not, Some(path)) => self.fit_exactly(path),
+            (fit, _) => fit,
         }
+    }
+
+    fn fit_exactly(&self, path: &str) -> Fit {
         let mut rest = segments(path);
-        let before = self.0.iter().take(self.0.len().saturating_sub(1)).all(|part| match (part, rest.next()) {
-            (Segment::Word(word), Some(segment)) => *word == segment,
-            (Segment::Parameter(_), Some(segment)) => !segment.is_empty(),
-            (_, None) => false,
-        });
-        before && rest.next().is_some()
+        let fit = fit(&self.0, &mut rest);
+        if rest.next().is_none() { fit } else { Fit::Not }
+    }
+
+    /// How a path fits if the last parameter takes all that comes: no document says whether it does.
+    pub(super) fn fit_as_tail(&self, path: &str) -> Fit {
+        let Some((Segment::Parameter(_), before)) = self.0.split_last() else { return Fit::Not };
+        let mut rest = segments(path);
+        let fit = fit(before, &mut rest);
+        if rest.next().is_some() { fit } else { Fit::Not }
+    }
+
+    /// Whether words and parameters are at the same places.
+    pub(super) fn is_as_narrow(&self, other: &Self) -> bool {
+        self.weights().eq(other.weights())
+    }
+
+    fn weights(&self) -> impl Iterator<Item = bool> {
+        self.0.iter().map(|part| matches!(part, Segment::Parameter(_)))
     }
 
     /// From left to right a word before a parameter.
     pub(super) fn narrower_first(&self, other: &Self) -> Ordering {
-        let weights =
-            |template: &Self| template.0.iter().map(|part| matches!(part, Segment::Parameter(_))).collect::<Vec<_>>();
-        weights(self).cmp(&weights(other)).then_with(|| self.1.cmp(&other.1))
+        self.weights().cmp(other.weights()).then_with(|| self.1.cmp(&other.1))
     }
 
     /// The text of a parameter.
@@ -82,6 +83,21 @@ impl Template {
         let rest: Vec<_> = rest.collect();
         (!rest.is_empty()).then(|| rest.join("/"))
     }
+}
+
+/// How the first segments of a path fit these.
+fn fit<'a>(parts: &[Segment], segments: &mut impl Iterator<Item = Cow<'a, str>>) -> Fit {
+    let mut fit = Fit::Whole;
+    for part in parts {
+        match (part, segments.next()) {
+            (Segment::Word(word), Some(segment)) if *word == segment => {}
+            (Segment::Word(word), Some(segment)) if case::is_same(word, &segment) => fit = Fit::ButForCase,
+            // As frameworks have it: a parameter is never nothing, so that `/patients/` is not a patient.
+            (Segment::Parameter(_), Some(segment)) if !segment.is_empty() => {}
+            _ => return Fit::Not,
+        }
+    }
+    fit
 }
 
 /// The segments of a path as the application reads them.
@@ -115,6 +131,8 @@ pub(super) struct BodyRule {
     pub(super) only: bool,
     /// By how much the work grows with each level of a body.
     pub(super) growth: u64,
+    /// How members are spelt.
+    pub(super) spelling: Spelling,
 }
 
 impl BodyRule {
@@ -180,22 +198,36 @@ impl Operation {
         format!("/{}", segments.join("/"))
     }
 
-    /// Holds path and query to it.
+    /// Holds path and query to it. A parameter in other letters than the document's is a fault: to some programs it is the same.
     pub fn check_target(&self, path: &str, query: &str, found: &mut Faults) {
         for parameter in &self.parameters {
             let values: Vec<String> = match parameter.place() {
                 Place::Path => self.template.value(parameter.name(), path).into_iter().collect(),
                 Place::Query => {
-                    let pairs = form_urlencoded::parse(query.as_bytes());
-                    pairs.filter(|(name, _)| name == parameter.name()).map(|(_, value)| value.into_owned()).collect()
+                    let mut differs = false;
+                    let pairs = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| {
+                        let is_it = name == parameter.name();
+                        differs |= !is_it && case::is_same(name, parameter.name()) && !self.has_query(name);
+                        is_it
+                    });
+                    let values = pairs.map(|(_, value)| value.into_owned()).collect();
+                    if differs {
+                        parameter.note("case", "is spelt in other letters", found);
+                    }
+                    values
                 }
             };
             parameter.check(&values, found);
         }
     }
 
+    /// Whether it has a parameter of the query of this name.
+    fn has_query(&self, name: &str) -> bool {
+        self.parameters.iter().any(|known| known.place() == Place::Query && known.name() == name)
+    }
+
     /// Holds a JSON body to it. A member that comes twice is read as the first by one program and as the last by another: it is a
-    /// fault, whatever the schema says (IV-09).
+    /// fault, whatever the schema says (IV-09). So is one that the document has in other letters: to some programs it is the same.
     pub fn check_body(&self, body: &[u8], found: &mut Faults) {
         let Some(rule) = &self.body else { return };
         if body.is_empty() {
@@ -205,8 +237,13 @@ impl Operation {
             return;
         }
         match serde_json::from_slice::<Unique>(body) {
-            Ok(value) if self.trimmed.is_empty() => rule.hold(value.expose(), found),
-            Ok(value) => rule.hold(&self.trimmed(value.expose()), found),
+            Ok(value) => {
+                let trimmed = (!self.trimmed.is_empty()).then(|| self.trimmed(value.expose()));
+                rule.hold(trimmed.as_ref().unwrap_or(value.expose()), found);
+                if let Some(place) = rule.spelling.differs(value.expose()) {
+                    found.add(place, "case", "is spelt in other letters");
+                }
+            }
             Err(_) => found.add("", "json", "is no JSON without doubled members"),
         }
     }
@@ -257,13 +294,13 @@ mod tests {
 
     fn body(text: &str) -> String {
         let (contract, mut found) = (clinic(), Faults::default());
-        contract.operation(&Method::POST, "/api/lattices").unwrap().check_body(text.as_bytes(), &mut found);
+        contract.operation(&Method::POST, "/api/lattices").unwrap().unwrap().check_body(text.as_bytes(), &mut found);
         found.0.iter().map(|fault| format!("{} {}", fault.pointer, fault.code)).collect::<Vec<_>>().join(", ")
     }
 
     fn target(path: &str, query: &str) -> String {
         let (contract, mut found) = (clinic(), Faults::default());
-        contract.operation(&Method::GET, path).unwrap().check_target(path, query, &mut found);
+        contract.operation(&Method::GET, path).unwrap().unwrap().check_target(path, query, &mut found);
         found.0.iter().map(|fault| format!("{} ({})", fault.message, fault.code)).collect::<Vec<_>>().join(", ")
     }
 
@@ -278,7 +315,7 @@ mod tests {
             "components": {"schemas": {"Node": {"anyOf": [branch("not"), branch("not"), branch("not"), {"type": "string"}]}}}
         });
         let contract = Contract::read(&document, Rules::default()).unwrap();
-        let operation = contract.operation(&Method::POST, "/filter").unwrap();
+        let operation = contract.operation(&Method::POST, "/filter").unwrap().unwrap();
         let said = |levels: usize| {
             let body = format!("{}1{}", r#"{"kind": 1, "not": "#.repeat(levels), "}".repeat(levels));
             let mut found = Faults::default();
@@ -315,6 +352,8 @@ mod tests {
             (r#"{"dimensions": 1}"#, "/size required"),
             (r#"{"dimensions": 1, "size": 2, "size": 3}"#, " json"),
             (r#"{"dimensions": 1, "#, " json"),
+            (r#"{"dimensions": 1, "size": 5, "Size": 99999}"#, "/size case"),
+            (r#"{"dimensions": 1, "SIZE": 99999}"#, "/size required, /size case"),
             ("[]", " type"),
             ("", " required"),
         ] {
@@ -326,7 +365,7 @@ mod tests {
     fn what_came_is_never_repeated() {
         let (contract, mut found) = (clinic(), Faults::default());
         let secret = r#"{"name": 123456789, "dimensions": "123-45-6789", "size": 999999}"#;
-        contract.operation(&Method::POST, "/api/lattices").unwrap().check_body(secret.as_bytes(), &mut found);
+        contract.operation(&Method::POST, "/api/lattices").unwrap().unwrap().check_body(secret.as_bytes(), &mut found);
         let told = format!("{found:?}");
         assert!(found.0.len() == 3 && !told.contains("123") && !told.contains("999"), "{told}");
     }
@@ -343,6 +382,8 @@ mod tests {
             ("strict=true&limit=1&limit=2", "query: limit: is given twice (twice)"),
             ("strict=true&ward=a&ward=b&ward=c", "query: ward: is too long (too_long)"),
             ("strict=perhaps", "query: strict: has the wrong type (type)"),
+            ("strict=true&LIMIT=100000", "query: limit: is spelt in other letters (case)"),
+            ("strict=true&limit=1&%4Cimit=100000&LIMIT=1", "query: limit: is spelt in other letters (case)"),
         ] {
             assert_eq!(target("/api/patients", query), wanted, "{query}");
         }

@@ -50,12 +50,7 @@ impl Parameter {
 
     /// Holds what came to the schema.
     pub(super) fn check(&self, values: &[String], found: &mut Faults) {
-        let place = match self.place {
-            Place::Path => "path",
-            Place::Query => "query",
-        };
-        // Its name is the document's, not the client's.
-        let mut add = |code, message: &str| found.add("", code, format!("{place}: {}: {message}", self.name));
+        let mut add = |code, message: &str| self.note(code, message, found);
         match values {
             [] if self.required => add("required", "is needed"),
             [] => {}
@@ -66,6 +61,15 @@ impl Parameter {
                 }
             }
         }
+    }
+
+    /// Notes a fault of it. Its name is the document's, not the client's.
+    pub(super) fn note(&self, code: &'static str, message: &str, found: &mut Faults) {
+        let place = match self.place {
+            Place::Path => "path",
+            Place::Query => "query",
+        };
+        found.add("", code, format!("{place}: {}: {message}", self.name));
     }
 
     /// What is wrong with the values, whatever kind they are taken for.

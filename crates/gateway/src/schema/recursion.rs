@@ -17,7 +17,7 @@ const BRANCHES: [&str; 3] = ["anyOf", "oneOf", "allOf"];
 /// Schemas at the same place.
 const SAME: [&str; 4] = ["if", "then", "else", "not"];
 /// Schemas of what is one level further in, by name or one for all.
-const NAMED: &str = "properties";
+pub(super) const NAMED: &str = "properties";
 const INNER: [&str; 7] = [
     "items",
     "additionalProperties",
@@ -102,7 +102,7 @@ pub(super) fn is_too_much(body: &Value, growth: u64) -> bool {
 }
 
 /// What a reference within the document points to.
-fn target<'a>(document: &'a Value, schema: &Value) -> Result<Option<&'a Value>, String> {
+pub(super) fn target<'a>(document: &'a Value, schema: &Value) -> Result<Option<&'a Value>, String> {
     if schema.get("$dynamicRef").is_some() || schema.get("$recursiveRef").is_some() {
         return Err("uses $dynamicRef, which cannot be held to".to_owned());
     }
@@ -198,7 +198,7 @@ fn beneath(schema: &Value) -> impl Iterator<Item = &Value> {
 }
 
 /// Those that are tried on the same value.
-fn branches(schema: &Value) -> impl Iterator<Item = &Value> {
+pub(super) fn branches(schema: &Value) -> impl Iterator<Item = &Value> {
     let lists = BRANCHES.iter().filter_map(|name| schema.get(name)?.as_array()).flatten();
     let dependent = schema.get("dependentSchemas").and_then(Value::as_object).into_iter().flat_map(|all| all.values());
     lists.chain(SAME.iter().filter_map(|name| schema.get(name))).chain(dependent)
@@ -210,13 +210,21 @@ fn patterns(schema: &Value) -> impl Iterator<Item = &Value> {
     named.chain(schema.get("contains"))
 }
 
+/// Those of what is one level further in and has no name of its own: of further members, and of items.
+pub(super) fn others(schema: &Value) -> impl Iterator<Item = &Value> {
+    patterns(schema).chain(unnamed(schema))
+}
+
 fn further_in(schema: &Value) -> impl Iterator<Item = &Value> {
     let named = schema.get(NAMED).and_then(Value::as_object).into_iter().flat_map(|all| all.values());
-    let inner = INNER.iter().filter_map(|name| schema.get(name)).flat_map(|inner| match inner {
+    named.chain(unnamed(schema))
+}
+
+fn unnamed(schema: &Value) -> impl Iterator<Item = &Value> {
+    INNER.iter().filter_map(|name| schema.get(name)).flat_map(|inner| match inner {
         Value::Array(list) => list.as_slice(),
         one => std::slice::from_ref(one),
-    });
-    named.chain(inner)
+    })
 }
 
 #[cfg(test)]

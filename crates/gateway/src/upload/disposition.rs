@@ -4,6 +4,7 @@ use super::{
     Refusal,
     name::{self, percent_decoded},
 };
+use crate::media::is_token_letter;
 
 /// Looks at the head of a part. What two programs could read in two ways is refused.
 ///
@@ -14,7 +15,7 @@ pub(super) fn check(head: &[u8]) -> Result<(), Refusal> {
     let mut dispositions = 0;
     for line in lines(head)? {
         let (name, value) = split_once(line, b':').ok_or(Refusal::Head)?;
-        if name.is_empty() || !name.iter().all(|byte| is_token(*byte)) {
+        if name.is_empty() || !name.iter().all(|byte| is_token_letter(*byte)) {
             return Err(Refusal::Head);
         }
         if name.eq_ignore_ascii_case(b"content-disposition") {
@@ -65,6 +66,10 @@ fn check_disposition(value: &[u8]) -> Result<(), Refusal> {
         if seen.contains(&parameter) {
             return Err(Refusal::Head);
         }
+        // Words of mail (RFC 2047): Tomcat decodes them.
+        if value.windows(2).any(|pair| pair == b"=?") {
+            return Err(Refusal::Name(name::Unsafe::Special));
+        }
         match parameter.as_slice() {
             b"filename" => name::check(value).map_err(Refusal::Name)?,
             b"filename*" => name::check(&extended(value).ok_or(Refusal::Head)?).map_err(Refusal::Name)?,
@@ -78,11 +83,11 @@ fn check_disposition(value: &[u8]) -> Result<(), Refusal> {
     if seen.iter().any(|name| name == b"name") { Ok(()) } else { Err(Refusal::Head) }
 }
 
-/// The next parameter: its name, its value, and what comes after.
+/// The next parameter: its name, its value, and what comes after. A quote of one stroke opens a quoted text to PHP.
 fn parameter(text: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let (name, rest) = split_once(text.trim_ascii_start(), b'=')?;
     let name = name.trim_ascii();
-    if name.is_empty() || !name.iter().all(|byte| is_token(*byte)) {
+    if name.is_empty() || !name.iter().all(|byte| is_token_letter(*byte) && *byte != b'\'') {
         return None;
     }
     let rest = rest.trim_ascii_start();
@@ -97,7 +102,11 @@ fn parameter(text: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     }
     let (value, after) = split_once(rest, b';').unwrap_or((rest, b""));
     let value = value.trim_ascii();
-    (!value.is_empty() && value.iter().all(|byte| is_token(*byte) || *byte >= 0x80)).then_some((name, value, after))
+    let strokes = if name.eq_ignore_ascii_case(b"filename*") { 2 } else { 0 };
+    let is_plain = !value.is_empty()
+        && value.iter().all(|byte| is_token_letter(*byte) || *byte >= 0x80)
+        && value.iter().filter(|byte| **byte == b'\'').count() == strokes;
+    is_plain.then_some((name, value, after))
 }
 
 /// `UTF-8'language'text` with percent-encoding (RFC 8187 §3.2).
@@ -110,11 +119,6 @@ fn extended(value: &[u8]) -> Option<Vec<u8>> {
 fn split_once(text: &[u8], at: u8) -> Option<(&[u8], &[u8])> {
     let place = text.iter().position(|byte| *byte == at)?;
     Some((text.get(..place)?, text.get(place + 1..)?))
-}
-
-/// RFC 9110 §5.6.2.
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 #[cfg(test)]
@@ -130,6 +134,7 @@ mod tests {
             "Content-Type: text/plain; charset=utf-8\r\nContent-Disposition: form-data; name=\"a;b=c\"; filename=\"\"",
             "Content-Disposition: form-data; name=\"f\"; filename*=UTF-8''dopis%20%C4%8D.pdf",
             "Content-Disposition: form-data; name=\"f\"; filename=a%22b.txt\r\nContent-Length: 5",
+            "Content-Disposition: form-data; name=\"it's\"; filename=\"rock 'n' roll.mp3\"",
         ] {
             assert_eq!(check(head.as_bytes()), Ok(()), "{head}");
         }
@@ -145,6 +150,9 @@ mod tests {
             "form-data; name=\"f\"; filename=\"ok\"; filename*=UTF-8''..%2Fx",
             "form-data; name=\"f\"; filename=\"C:\\temp\\x\"",
             "form-data; name=\"f\\\"; filename=\"x\"",
+            // `../../evil.jsp` to Tomcat.
+            "form-data; name=\"f\"; filename=\"=?utf-8?B?Li4vLi4vZXZpbC5qc3A=?=\"",
+            "form-data; name=\"=?utf-8?Q?f?=\"",
         ] {
             let head = format!("Content-Disposition: {disposition}");
             assert!(matches!(check(head.as_bytes()), Err(Refusal::Name(_))), "{disposition}");
@@ -169,6 +177,10 @@ mod tests {
             "Content-Disposition: form-data; name=\"f\"\rX: y",
             "Content-Disposition : form-data; name=\"f\"",
             "Content-Disposition: form-data; name=\"f\"; filename=a b/c",
+            // To PHP a quote of one stroke is one: there is a file.
+            "Content-Disposition: form-data; name=\"f\"; a='; b=\"'; filename=../x; c=\"",
+            "Content-Disposition: form-data; name=\"f\"; a'=b; c=\"'; filename=../x; d=\"",
+            "Content-Disposition: form-data; name=\"f\"; filename*=UTF-8''x'; b=\"'; filename=../x; c=\"",
         ] {
             assert_eq!(check(head.as_bytes()), Err(Refusal::Head), "{head}");
         }

@@ -20,7 +20,7 @@ use chancery_middleware::{Code, Problem};
 use http::{HeaderMap, header};
 use http_body::{Frame, SizeHint};
 
-use crate::{Asked, Demand, Refused, observed::Watch};
+use crate::{Asked, Demand, Refused, media, observed::Watch};
 
 pub(crate) use name::percent_decoded;
 pub use scan::Scan;
@@ -46,8 +46,8 @@ pub enum Refusal {
     /// There are too many parts.
     #[error("a form must have at most 1000 parts")]
     Many,
-    /// The boundary is none, or to some another.
-    #[error("the boundary of the form is not valid")]
+    /// The boundary is none, or to some another; or the form is in another alphabet.
+    #[error("the form must say its boundary, may say that it is UTF-8, and nothing else")]
     Boundary,
     /// The last boundary did not come: to whoever found another one, all of it was content.
     #[error("a form must end with its last boundary")]
@@ -104,32 +104,26 @@ fn scan_of(headers: &HeaderMap) -> Result<Option<Scan>, Refusal> {
     Scan::new(boundary(kind).ok_or(Refusal::Boundary)?).map(Some)
 }
 
-/// The one boundary of a media type. Some end a quoted text at `\"`, and some split at each `;`: what they would read differently is
-/// none.
+/// The one boundary of a media type, which says nothing else that changes how the form is read: some applications take the first text
+/// `boundary` for it, and decode the names of files in the alphabet that is said.
 fn boundary(kind: &str) -> Option<&str> {
+    let (kind, parameters) = kind.split_once(';')?;
+    let (_, subtype) = kind.trim_end().split_once('/').filter(|(_, subtype)| media::is_token(subtype))?;
+    let is_form = subtype.eq_ignore_ascii_case("form-data");
     let mut found = None;
-    if kind.contains('\\') {
-        return None;
-    }
-    let (_, mut rest) = kind.split_once(';')?;
-    while !rest.trim().is_empty() {
-        let (name, value) = rest.split_once('=')?;
-        let value = value.trim_start();
-        let (value, after) = match value.strip_prefix('"') {
-            Some(quoted) => {
-                let (value, after) = quoted.split_once('"').filter(|(value, _)| !value.contains([';', ',']))?;
-                let after = after.trim();
-                (value, if after.is_empty() { "" } else { after.strip_prefix(';')? })
+    for (name, value) in media::parameters(parameters)? {
+        let is_plain = match name.as_str() {
+            "boundary" => {
+                found = Some(value);
+                true
             }
-            None => value.split_once(';').map_or((value.trim_end(), ""), |(value, after)| (value.trim_end(), after)),
+            "charset" => media::is_utf_8(value),
+            "type" | "start" | "start-info" => !is_form && !value.to_ascii_lowercase().contains("boundary"),
+            _ => false,
         };
-        if !name.trim().bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+        if !is_plain {
             return None;
         }
-        if name.trim().eq_ignore_ascii_case("boundary") && found.replace(value).is_some() {
-            return None;
-        }
-        rest = after;
     }
     found
 }
@@ -220,12 +214,16 @@ impl HttpBody for Scanned {
 mod tests {
     use super::*;
 
+    /// To Starlette `+AC4ALgAv-` in UTF-7 was `../`.
     #[test]
-    fn a_form_has_one_boundary() {
+    fn a_form_says_its_boundary_and_utf_8_and_nothing_else() {
         for (kind, wanted) in [
             ("multipart/form-data; boundary=abc", Some("abc")),
             ("multipart/form-data;boundary=\"a:b c\"; charset=utf-8", Some("a:b c")),
-            ("multipart/form-data; charset=utf-8; Boundary=abc", Some("abc")),
+            ("multipart/form-data; charset=UTF-8; Boundary=abc", Some("abc")),
+            ("multipart/form-data; boundary=abc; charset=\"utf-8\"", Some("abc")),
+            ("multipart/form-data; boundary=\"===============1==\";charset=US-ASCII", Some("===============1==")),
+            ("multipart/related; type=\"text/xml\"; start=\"<a>\"; boundary=abc", Some("abc")),
             ("multipart/form-data", None),
             ("multipart/form-data; boundary", None),
             ("multipart/form-data; boundary=a; boundary=b", None),
@@ -235,6 +233,22 @@ mod tests {
             (r#"multipart/form-data; a="\"; boundary=evil; b="; boundary=real; c=""#, None),
             (r#"multipart/form-data; a="; boundary=evil; b="; boundary=real"#, None),
             (r#"multipart/form-data; "a; boundary=evil; b=c"; boundary=real"#, None),
+            // To Tomcat `real`.
+            ("multipart/form-data; boundary=\"=?utf-8?Q?real?=\"", None),
+            // To PHP `real`, and to Tomcat the second one.
+            ("multipart/form-data; boundary=real,x", None),
+            ("multipart/form-data; boundary=zzz, boundary=real", None),
+            ("multipart/form-data, boundary=zzz; boundary=real", None),
+            // To PHP ` real`, with the space, and then `evil`.
+            ("multipart/form-data; boundary= real", None),
+            ("multipart/form-data; xboundary=evil; boundary=real", None),
+            ("multipart/related; type=\"Boundary=evil\"; boundary=real", None),
+            ("multipart/form-data; type=\"text/xml\"; boundary=real", None),
+            // Names of files would be read in another alphabet than ours.
+            ("multipart/form-data; boundary=xYz; charset=utf-7", None),
+            ("multipart/form-data; boundary=xYz; charset=cp037", None),
+            ("multipart/form-data; boundary=xYz; charset=utf-8; charset=utf-7", None),
+            ("multipart/form-data; boundary=xYz; charset*=utf-7''utf-7", None),
         ] {
             assert_eq!(boundary(kind), wanted, "{kind}");
         }

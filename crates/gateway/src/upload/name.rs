@@ -6,9 +6,12 @@ const MAX_BYTES: usize = 255;
 const ROUNDS: usize = 3;
 /// Names that Windows takes for devices, whatever their ending.
 const DEVICES: [&str; 6] = ["con", "prn", "aux", "nul", "conin$", "conout$"];
-/// Letters that look like, or are folded into, what parts a path: division and fraction slash, the full-width and the small ones.
-const LOOKALIKES: [char; 8] =
-    ['\u{2044}', '\u{2215}', '\u{29f5}', '\u{29f8}', '\u{29f9}', '\u{fe68}', '\u{ff0f}', '\u{ff3c}'];
+/// Letters that look like, or are folded into, what parts a path: division and fraction slash, set minus, the full-width and the small
+/// ones; signs of yen and won, which are the backslash in code pages of Windows.
+const LOOKALIKES: [char; 11] = [
+    '\u{a5}', '\u{2044}', '\u{20a9}', '\u{2215}', '\u{2216}', '\u{29f5}', '\u{29f8}', '\u{29f9}', '\u{fe68}',
+    '\u{ff0f}', '\u{ff3c}',
+];
 
 /// Why a name is refused. The name itself is nobody's to repeat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -147,6 +150,9 @@ mod tests {
             "．．／x",
             "..\u{2215}x",
             "a\u{ff3c}b",
+            "..\u{2216}x",
+            "..\u{a5}x",
+            "..\u{20a9}x",
             "..%c0%afx/",
             "%u002e/",
         ] {

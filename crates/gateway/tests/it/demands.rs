@@ -84,15 +84,20 @@ async fn a_document_is_held_to_and_nothing_is_rewritten() {
 async fn what_an_application_may_read_as_json_does_not_go_on_unseen() {
     let stage = clinic(|_| (), schemas(Rules::default())).await;
     let form = "application/x-www-form-urlencoded";
-    for kind in
-        ["application/json\r\ncontent-encoding: identity", "application/json; x=\u{ff}", "application/json\u{a0}"]
-    {
+    for kind in [
+        "application/json\r\ncontent-encoding: identity",
+        "application/json; x=\u{ff}",
+        "application/json\u{a0}",
+        "application/json; charset=utf-7",
+    ] {
         for path in ["/lattices", "/either"] {
             post(&stage, path, kind, r#"{"size": 1}"#).await.refused(415, "request.media_type");
         }
     }
     assert_eq!(post(&stage, "/either", form, "size=1").await.seen()["body"], "size=1");
-    assert_eq!(places(&post(&stage, "/either", "application/json", r#"{"size": 1}"#).await), ["/size too_small"]);
+    for kind in ["application/json", "text/json", "application/json; charset=utf-8"] {
+        assert_eq!(places(&post(&stage, "/either", kind, r#"{"size": 1}"#).await), ["/size too_small"], "{kind}");
+    }
 }
 
 #[tokio::test]

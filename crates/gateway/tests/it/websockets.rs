@@ -168,6 +168,18 @@ async fn a_websocket_over_http_2_is_one_over_http_1_1_for_the_application_and_en
     assert!(matches!(ended, Ok(0) | Err(_)), "{ended:?}");
 }
 
+/// There its 200 says that the WebSocket is open, which browsers believed.
+#[tokio::test]
+async fn over_http_2_an_application_that_does_not_upgrade_opens_nothing() {
+    let stage = Stage::before(telling().await, |route| route.authentication = Authentication::Required).await;
+    let (_, key) = stage.key("staff").await;
+    let (mut sender, _connection) = over_http_2(&stage).await;
+    let answer = connect(&mut sender, Some("websocket"), Some(&key)).await;
+    assert_eq!(answer.status(), 502);
+    assert_eq!(answer.headers()["content-type"], "application/problem+json");
+    assert!(answer.headers().contains_key("x-request-id"));
+}
+
 #[tokio::test]
 async fn a_connection_does_not_end_as_idle_under_a_websocket_over_http_2() {
     let idle = Duration::from_millis(300);

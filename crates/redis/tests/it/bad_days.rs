@@ -164,7 +164,11 @@ async fn a_redis_that_forgets_or_that_is_not_ours_is_not_used() {
     let Some(server) = Server::start_with(&["--maxmemory-policy", "allkeys-lru"]).await else { return };
     let refused = Link::open(server.options(IN_TIME)).await.err().unwrap();
     assert!(matches!(&refused, Refused::Evicts(policy) if policy == "allkeys-lru"), "{refused}");
-    let Some(server) = Server::start_with(&["--maxmemory-policy", "volatile-ttl"]).await else { return };
+    let bounded = ["--maxmemory", "100mb", "--maxmemory-policy", "volatile-ttl"];
+    let Some(server) = Server::start_with(&bounded).await else { return };
+    let refused = Link::open(server.options(IN_TIME)).await.err().unwrap();
+    assert!(matches!(&refused, Refused::Evicts(policy) if policy == "volatile-ttl"), "{refused}");
+    let Some(server) = Server::start_with(&bounded[2..]).await else { return };
     Link::open(server.options(IN_TIME)).await.unwrap();
     // With a wrong password it is as good as away, and says so.
     let mut address = server.address();
