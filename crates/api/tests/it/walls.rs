@@ -41,6 +41,7 @@ macro_rules! stages {
     };
 }
 
+mod alarms;
 mod certificates;
 mod heads;
 mod queue;
