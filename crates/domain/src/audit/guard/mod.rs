@@ -233,8 +233,6 @@ pub trait GuardRows {
         before: (i64, i64),
         limit: u32,
     ) -> Result<Vec<RawCheckpoint>, StoreError>;
-    /// The newest signed head of this size.
-    async fn checkpoint_of(&mut self, size: u64) -> Result<Option<StoredCheckpoint>, StoreError>;
     /// The head of this size that is this very note.
     async fn checkpoint_with(&mut self, size: u64, note: &str) -> Result<Option<StoredCheckpoint>, StoreError>;
     /// How far the log was looked at again, for display.
