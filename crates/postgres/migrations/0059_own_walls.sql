@@ -49,3 +49,27 @@ BEGIN
     RETURN NULL;
 END;
 $$;
+
+-- As before (0035), but for what lies behind the end of the log. It is of no entry, and somebody who wrote it there would stop the log for
+-- ever: what comes would not begin alike. Where no log is seen, all of a tile stays.
+CREATE OR REPLACE FUNCTION chancery_tile_widens() RETURNS trigger LANGUAGE plpgsql
+    SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+    kept INT;
+BEGIN
+    IF TG_OP = 'UPDATE' THEN
+        kept := length(OLD.hashes);
+        IF OLD.level BETWEEN 0 AND 7 THEN
+            kept := least(kept, 32 * (
+                SELECT greatest(0, least(256, (l.size >> (8 * OLD.level)::int) - 256 * OLD.idx))
+                FROM audit_logs AS l WHERE l.tenant_id = OLD.tenant_id
+            ));
+        END IF;
+        IF NEW.tenant_id = OLD.tenant_id AND NEW.level = OLD.level AND NEW.idx = OLD.idx AND length(NEW.hashes) <= 8192
+            AND substr(NEW.hashes, 1, kept) = substr(OLD.hashes, 1, kept) THEN
+            RETURN NEW;
+        END IF;
+    END IF;
+    RAISE EXCEPTION '% only grows', TG_TABLE_NAME;
+END;
+$$;

@@ -382,6 +382,10 @@ impl AuditWrites for FaultyTx {
         self.within.put_tile(id, hashes).await
     }
 
+    async fn trim_tiles(&mut self, last: TileId, width: u16) -> Result<u64, StoreError> {
+        self.within.trim_tiles(last, width).await
+    }
+
     async fn advance_log(&mut self, from: LogHead, to: LogHead) -> Result<(), StoreError> {
         self.within.advance_log(from, to).await
     }

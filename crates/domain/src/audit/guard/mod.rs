@@ -32,6 +32,7 @@ use crate::{
 
 mod anchored;
 mod clock;
+mod edge;
 mod epochs;
 mod heads;
 mod heard;
@@ -45,6 +46,7 @@ mod witness;
 
 pub(crate) use anchored::{Anchored, anchored, newest_anchored};
 pub use clock::look_at_clock;
+pub(super) use edge::clear_edge;
 pub use epochs::Epochs;
 pub use heads::{Anchor, AnchorError, anchor, log_keys, note_head, verify_anchor};
 use heard::Heard;
