@@ -1,5 +1,5 @@
--- Whether something may go is asked of itself, and of nothing that whoever serves can put beside it (ADR 0025). He may add an event under the
--- id of another one, in the table of what is kept or behind the end of the log; and he chooses whose rows a statement sees.
+-- Whether something may go is asked of itself, and of nothing that whoever serves can put beside it (ADR 0044). He may add an event under
+-- the id of another one, in the table of what is kept or behind the end of the log; and he chooses whose rows a statement sees.
 
 -- As before (0058). An id says when it was made, and so how old the event is whose personal part it names, whatever another row of that id
 -- says. And none of them may be held.

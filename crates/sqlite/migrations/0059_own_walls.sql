@@ -1,4 +1,4 @@
--- PostgreSQL asks of itself whether something may go (ADR 0025). In SQLite whoever serves owns the file and its triggers: there is nobody
+-- PostgreSQL asks of itself whether something may go (ADR 0044). In SQLite whoever serves owns the file and its triggers: there is nobody
 -- whom such a wall would stop.
 
 -- A tile only widens (0035), but for what lies behind the end of the log. It is of no entry, and somebody who wrote it there would stop the

@@ -109,7 +109,7 @@ async fn a_clean_look_that_somebody_queued_makes_nobody_ready(mut stage: Stage) 
     let forged: [&dyn Fn(&mut QueuedEvent, &mut Value); 4] = [&clean, &later, &unproven, &restored];
     let platform = TenantId::PLATFORM.to_string();
     for change in forged {
-        stage.tell_again(TenantId::PLATFORM, (&platform, EventKind::LogScrubbed), change).await;
+        stage.tell_again(TenantId::PLATFORM, (platform.as_str(), EventKind::LogScrubbed), change).await;
         guard::due(&stage.app.instance, stage.tenant).await.unwrap();
         assert_eq!(stage.app.instance.guard().damaged_log(), Some(stage.tenant));
         stage.app.anonymous("GET", "/readyz", None).await.refused(503, "audit.unavailable");

@@ -292,7 +292,7 @@ async fn what_the_log_reaches_of_a_tile_is_neither_changed_nor_taken_away(mut st
     assert_eq!(stage.found().await, []);
 }
 
-/// Whoever serves moves the end of a log, so no wall keeps him from moving it too far. It is told of, and what is acknowledged stays queued.
+/// Whoever serves moves the end of a log, so no wall keeps him from moving it too far. It is told of, and nothing acknowledged is lost.
 async fn a_log_whose_end_was_moved_on_stops_until_the_owner_of_the_tables_puts_it_back(mut stage: Stage) {
     let visit = json!({"type": "app.visit"});
     stage.app.post(&stage.clinic.service, "/v1/audit/events", visit.clone()).await.created();

@@ -30,8 +30,8 @@ pub(in crate::audit) async fn clear_edge(instance: &Instance, tenant: TenantId) 
         %tenant,
         code = "log_integrity",
         check = check.as_str(),
-        "{tiles} TILE(S) OF THE AUDIT LOG OF `{tenant}` HAVE HASHES BEHIND ITS END: somebody wrote them into the store, or it is damaged. They \
-         are taken away, and the log goes on; see docs/guides/audit.md"
+        "{tiles} TILE(S) OF THE AUDIT LOG OF `{tenant}` HAVE HASHES BEHIND ITS END: somebody wrote them into the store, or it is damaged. \
+         They are taken away, and the log goes on; see docs/guides/audit.md"
     );
     instance.guard().count(check, tiles);
     instance.guard().note_damaged(tenant, true);
