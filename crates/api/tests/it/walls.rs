@@ -90,13 +90,18 @@ impl Stage {
         Some(Self { app, clinic, tenant, raw, _folder: tempfile::tempdir().unwrap() })
     }
 
-    /// The leaf hash of an event, as its store's SQL writes bytes.
-    fn leaf_hash(&self, core: &str) -> String {
-        let hash = data_encoding::HEXLOWER.encode(&chancery_crypto::merkle::leaf_hash(core.as_bytes()));
+    /// Bytes, as the store's SQL writes them.
+    fn bytes(&self, bytes: &[u8]) -> String {
+        let hex = data_encoding::HEXLOWER.encode(bytes);
         match self.raw {
-            Raw::Sqlite(_) => format!("x'{hash}'"),
-            Raw::Postgres(_) => format!("decode('{hash}', 'hex')"),
+            Raw::Sqlite(_) => format!("x'{hex}'"),
+            Raw::Postgres(_) => format!("decode('{hex}', 'hex')"),
         }
+    }
+
+    /// The leaf hash of an event.
+    fn leaf_hash(&self, core: &str) -> String {
+        self.bytes(&chancery_crypto::merkle::leaf_hash(core.as_bytes()))
     }
 
     async fn found(&self) -> Vec<Finding> {
