@@ -22,6 +22,7 @@ use crate::{
     shared::Shared, sinks, subject_jobs, webhook_jobs, wiring::Stores,
 };
 
+mod intents;
 mod keys;
 mod sequencer;
 
@@ -78,6 +79,11 @@ impl Jobs {
             supervise("sequencer", ended, move |ended| {
                 Sequencer::new(Arc::clone(&instance), stores.clone(), Arc::clone(&metrics)).run(ended)
             })
+        };
+        let closer = {
+            let (instance, stores) = (Arc::clone(&instance), stores.clone());
+            let close = move |stopped| intents::close(Arc::clone(&instance), stores.clone(), stopped);
+            supervise("intents", stopped.clone(), close)
         };
         let follower = {
             let instance = Arc::clone(&instance);
@@ -179,7 +185,7 @@ impl Jobs {
         let prover = supervise("prove", stopped, proving);
         let mut others = vec![
             follower, renewer, flusher, scheduler, tender, forgetter, subjects, datasets, roots, prover, destroyer,
-            lister, scrubber, noter, retainer, months, webhooks, blocker, beater,
+            lister, scrubber, noter, retainer, months, webhooks, blocker, beater, closer,
         ];
         others.extend(sharer);
         others.extend(fed);

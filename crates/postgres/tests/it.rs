@@ -380,6 +380,57 @@ mod as_a_role_that_owns_nothing {
         }
     }
 
+    /// What says how old something is, or whose, is asked of itself: not of another row of its id, nor of a setting of the statement.
+    #[tokio::test]
+    async fn a_decoy_or_another_tenants_setting_lets_go_of_nothing_young() {
+        let Some(AsRuntime { store, _database: database, url }) = as_runtime().await else { return };
+        database.keep_young().await;
+        let mut connection = PgConnection::connect(&url).await.unwrap();
+        let now: i64 = sqlx::query_scalar("SELECT (extract(epoch FROM now()) * 1000000)::bigint")
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
+        let moments = ["2019-06-15T00:00:00Z".parse().unwrap(), Timestamp::from_micros(now)];
+        let events = (0..).zip(moments).map(|(n, moment)| months::event(OURS, n, moment)).collect();
+        months::log(&store, 0, events).await;
+        in_tenant(&mut connection, &OURS.to_string()).await;
+        for forged in [
+            "INSERT INTO audit_references (tenant_id, reference, idx) VALUES ($1, 'aa', 0), ($1, 'aa', 1)",
+            "INSERT INTO audit_purges
+                (tenant_id, first_idx, end_idx, month, events, next_idx, certificate_id, event_id, begun_at)
+             VALUES ($1, 0, 1000001, '2019-06', 2, 1000001, 'crt_01J9Z3K0Q5V8WXYZ0123456789', 'evt_01J9Z3K0Q5V8WXYZ0123456789', 0)",
+            // The old one is held.
+            "INSERT INTO audit_holds (tenant_id, name, from_at, placed_by, placed_at, event_id)
+             VALUES ($1, 'suit', 1, 'system', 1, 'evt_01J9Z3K0Q5V8WXYZ0123456789')",
+        ] {
+            sqlx::query(forged).bind(OURS.to_string()).execute(&mut connection).await.unwrap();
+        }
+        // Another event of each id, of 1970 and of a kind that lies apart from the months.
+        let decoys = "INSERT INTO audit_events
+            SELECT tenant_id, 999999 + idx, event_id, 0, 'audit.hold_placed', actor, resource, outcome, request_id, core, leaf_hash
+            FROM audit_events WHERE idx < 2";
+        assert_eq!(sqlx::query(decoys).execute(&mut connection).await.unwrap().rows_affected(), 2);
+        let whose = OURS.to_string();
+        for delete in [
+            "DELETE FROM audit_sealed WHERE event_id = (SELECT event_id FROM audit_events WHERE idx = 1)",
+            "DELETE FROM audit_sealed WHERE event_id = (SELECT event_id FROM audit_events WHERE idx = 0)",
+            "DELETE FROM audit_references WHERE idx = 1 RETURNING set_config('chancery.tenant', 'ten_another', false)",
+        ] {
+            let error = sqlx::query(delete).execute(&mut connection).await.unwrap_err().to_string();
+            assert!(error.contains("only grows"), "{delete}: {error}");
+            in_tenant(&mut connection, &whose).await;
+        }
+        // Of the old one nothing else keeps it.
+        for delete in [
+            "DELETE FROM audit_holds",
+            "DELETE FROM audit_sealed WHERE event_id = (SELECT event_id FROM audit_events WHERE idx = 0)",
+            "DELETE FROM audit_references WHERE idx = 0",
+        ] {
+            let gone = sqlx::query(delete).execute(&mut connection).await.unwrap().rows_affected();
+            assert_ne!(gone, 0, "{delete}");
+        }
+    }
+
     /// A temporary table of the same name comes first to whoever looks a name up by itself.
     #[tokio::test]
     async fn no_temporary_table_fools_a_trigger() {

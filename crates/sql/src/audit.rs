@@ -62,9 +62,17 @@ const OPEN_AMONG: Sql = Sql::dialects(
      WHERE tenant_id = $1 AND event_id IN (SELECT json_array_elements_text($2::json))",
 );
 
+/// How long a hash of a tile is.
+const HASH: u64 = 32;
+
 const PUT_TILE: &str = "INSERT INTO audit_tiles (tenant_id, level, idx, hashes) VALUES ($1, $2, $3, $4)
     ON CONFLICT (tenant_id, level, idx) DO UPDATE SET hashes = excluded.hashes
     WHERE substr(excluded.hashes, 1, length(audit_tiles.hashes)) = audit_tiles.hashes";
+
+const TRIM_TILES: &str =
+    "UPDATE audit_tiles SET hashes = substr(hashes, 1, CASE WHEN idx = $3 THEN CAST($4 AS INTEGER) ELSE 0 END)
+    WHERE tenant_id = $1 AND level = $2 AND idx >= $3
+        AND length(hashes) > CASE WHEN idx = $3 THEN CAST($4 AS INTEGER) ELSE 0 END";
 
 /// An event by its id, which says when it was made: mostly in the month that it was recorded in.
 const NEAR: &str =
@@ -464,6 +472,11 @@ impl<D: Driver> AuditWrites for Rows<D> {
         let changed =
             self.execute(PUT_TILE, [i64::from(id.level).into(), Value::count(id.index), Value::bytes(hashes)]).await?;
         swapped(changed, "tile")
+    }
+
+    async fn trim_tiles(&mut self, last: TileId, width: u16) -> Result<u64, StoreError> {
+        let bytes = u64::from(width) * HASH;
+        self.execute(TRIM_TILES, [i64::from(last.level).into(), Value::count(last.index), Value::count(bytes)]).await
     }
 
     async fn advance_log(&mut self, from: LogHead, to: LogHead) -> Result<(), StoreError> {

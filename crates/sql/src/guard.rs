@@ -152,17 +152,6 @@ impl<D: Driver> GuardRows for Rows<D> {
         self.all("checkpoint", CHECKPOINTS_BEFORE, args, read_checkpoint).await
     }
 
-    async fn checkpoint_of(&mut self, size: u64) -> Result<Option<StoredCheckpoint>, StoreError> {
-        self.one(
-            "checkpoint",
-            "SELECT size, note, signed_at FROM audit_checkpoints WHERE tenant_id = $1 AND size = $2
-             ORDER BY signed_at DESC LIMIT 1",
-            [Value::count(size)],
-            |row| Ok(StoredCheckpoint { size: row.number()?, note: row.text()?, signed_at: row.time()? }),
-        )
-        .await
-    }
-
     async fn checkpoint_with(&mut self, size: u64, note: &str) -> Result<Option<StoredCheckpoint>, StoreError> {
         self.one(
             "checkpoint",

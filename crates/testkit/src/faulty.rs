@@ -318,7 +318,6 @@ hand_on!(GuardRows {
     fn raw_queue(limit: u32) -> Vec<RawQueued>;
     fn raw_checkpoints(after: (i64, i64), limit: u32) -> Vec<RawCheckpoint>;
     fn raw_checkpoints_before(before: (i64, i64), limit: u32) -> Vec<RawCheckpoint>;
-    fn checkpoint_of(size: u64) -> Option<StoredCheckpoint>;
     fn checkpoint_with(size: u64, note: &str) -> Option<StoredCheckpoint>;
     fn scrub() -> Option<Scrub>;
     fn head_told_before(origin: &str, place: u64) -> Option<LoggedEvent>;
@@ -381,6 +380,10 @@ impl AuditWrites for FaultyTx {
 
     async fn put_tile(&mut self, id: TileId, hashes: &[u8]) -> Result<(), StoreError> {
         self.within.put_tile(id, hashes).await
+    }
+
+    async fn trim_tiles(&mut self, last: TileId, width: u16) -> Result<u64, StoreError> {
+        self.within.trim_tiles(last, width).await
     }
 
     async fn advance_log(&mut self, from: LogHead, to: LogHead) -> Result<(), StoreError> {

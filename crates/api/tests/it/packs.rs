@@ -3,9 +3,9 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use chancery_domain::{
-    TenantId,
+    TenantId, Timestamp,
     audit::{
-        alive,
+        StoredCheckpoint, alive,
         guard::{self, Cosignature, Witness, Witnesses},
         sequence,
     },
@@ -33,6 +33,19 @@ backends! {
 /// Every span that a test can be in.
 fn ever() -> Value {
     json!({"from": "2026-01-01T00:00:00Z", "to": "2026-12-31T00:00:00Z"})
+}
+
+/// The signed head of this size.
+async fn head_of(app: &TestApp, tenant: TenantId, size: u64) -> StoredCheckpoint {
+    let mut view = app.instance.store().view(tenant).await.unwrap();
+    let before = (i64::try_from(size).unwrap(), i64::MAX);
+    let raw = view.raw_checkpoints_before(before, 1).await.unwrap().pop().unwrap();
+    assert_eq!(raw.size, before.0);
+    StoredCheckpoint {
+        size,
+        note: String::from_utf8(raw.note).unwrap(),
+        signed_at: Timestamp::from_micros(raw.signed_at),
+    }
 }
 
 async fn pack(app: &TestApp, caller: &Caller, body: Value) -> Vec<u8> {
@@ -204,7 +217,7 @@ async fn a_pack_bears_what_witnesses_signed(backend: Backend) {
     // Both are the same bytes ever after, whatever happens to the logs; the first is witnessed by now.
     let made_again = async |report: &PackReport| {
         let size = report.as_of.unwrap().size;
-        let head = app.instance.store().view(tenant).await.unwrap().checkpoint_of(size).await.unwrap().unwrap();
+        let head = head_of(&app, tenant, size).await;
         let scope = PackScope::Certificates(vec![id.parse().unwrap()]);
         certificates::assemble(&app.instance, tenant, &scope, &head).await.unwrap()
     };
@@ -242,7 +255,7 @@ async fn a_pack_of_before_other_witnesses_were_asked_is_under_a_newer_head(backe
     }
     let made_again = async || {
         let (tenant, size) = (clinic.id.parse().unwrap(), alone.as_of.unwrap().size);
-        let head = app.instance.store().view(tenant).await.unwrap().checkpoint_of(size).await.unwrap().unwrap();
+        let head = head_of(&app, tenant, size).await;
         let scope = PackScope::Certificates(vec![id.parse().unwrap()]);
         certificates::assemble(&app.instance, tenant, &scope, &head).await.unwrap()
     };

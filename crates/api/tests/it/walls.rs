@@ -41,6 +41,7 @@ macro_rules! stages {
     };
 }
 
+mod alarms;
 mod certificates;
 mod heads;
 mod queue;
@@ -60,6 +61,7 @@ stages! {
     a_retention_that_an_earlier_build_said_makes_no_node_unready,
     a_row_that_nobody_can_read_stops_no_other,
     rows_that_stand_for_no_intent_close_nothing_and_hide_none,
+    however_many_rows_name_nothing_a_look_takes_a_part_and_they_go,
     an_intent_that_is_noted_again_has_one_outcome,
 }
 
@@ -589,6 +591,44 @@ async fn rows_that_stand_for_no_intent_close_nothing_and_hide_none(mut stage: St
     assert_eq!((ended.await.len(), others.await.len()), (1, 0));
     let ours = format!("SELECT event_id FROM audit_intents WHERE tenant_id = '{}'", stage.clinic.id);
     assert_eq!(stage.raw.texts(&ours).await, [Some(young)]);
+}
+
+/// All that were there were looked at in one go, while no log of any tenant moved; and what says that it is of the future never went.
+async fn however_many_rows_name_nothing_a_look_takes_a_part_and_they_go(mut stage: Stage) {
+    stage.app.register_fields(&stage.clinic).await;
+    let now = stage.app.instance.now();
+    stage.app.clock.advance_seconds(10);
+    let open = begun(&stage.app, &stage.clinic.service).await;
+    sequence::sequence(&stage.app.instance, stage.tenant).await.unwrap();
+    // Before it lie more than one look takes, of which any may still come; behind it are those of the year 10000.
+    let numbered = |millis: u64, n: u16| {
+        let mut id = [0; 16];
+        id[..6].copy_from_slice(&millis.to_be_bytes()[2..]);
+        id[14..].copy_from_slice(&n.to_be_bytes());
+        EventId::from_bytes(id)
+    };
+    let (young, late) = (u64::try_from(now.as_micros()).unwrap() / 1_000, 253_402_300_800_000);
+    for (millis, many) in [(young, 2_100), (late, 3_000)] {
+        let row = |n: u16| format!("('{}', '{}', 'n', 'b', 0)", stage.clinic.id, numbered(millis, n));
+        let rows: Vec<String> = (0..many).map(row).collect();
+        let insert = "INSERT INTO audit_intents (tenant_id, event_id, node_id, boot, opened_at) VALUES ";
+        assert_eq!(stage.raw.run(&format!("{insert}{}", rows.join(", "))).await.unwrap(), u64::from(many));
+    }
+    let left = format!(
+        "SELECT CAST(COUNT(*) AS TEXT) FROM audit_intents WHERE tenant_id = '{}' AND event_id > '{}'",
+        stage.clinic.id,
+        numbered(late, 0)
+    );
+    stage.app.clock.advance_seconds(3_700);
+    assert_eq!(close_left(&stage.app.instance, stage.tenant).await.unwrap(), 0);
+    assert_eq!(stage.raw.texts(&left).await, [Some("2999".to_owned())], "it came not so far");
+    assert_eq!(close_left(&stage.app.instance, stage.tenant).await.unwrap(), 1, "the next goes on behind it");
+    for _ in 0..2 {
+        assert_eq!(close_left(&stage.app.instance, stage.tenant).await.unwrap(), 0);
+    }
+    assert_eq!(stage.raw.texts(&left).await, [Some("0".to_owned())]);
+    open.give_up();
+    assert_eq!(stage.app.outcomes(&stage.clinic.auditor, "record.opened").await.len(), 1);
 }
 
 /// Its row is all that says that it is open; whoever writes the store can put it back.

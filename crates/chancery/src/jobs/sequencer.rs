@@ -10,7 +10,7 @@ use chancery_api::Metrics;
 use chancery_domain::{
     Instance, TenantId,
     audit::{
-        guard, intent,
+        guard,
         sequence::{self, SequenceError},
     },
 };
@@ -75,7 +75,6 @@ impl Sequencer {
                 for tenant in std::iter::once(TenantId::PLATFORM).chain(others) {
                     self.sequence(tenant).await;
                     self.look(tenant).await;
-                    self.close(tenant).await;
                 }
             }
             Err(error) => tracing::warn!(error = format!("{error:#}"), "Could not list the tenants for the sequencer"),
@@ -94,21 +93,6 @@ impl Sequencer {
                  The lines before this one say why; see docs/guides/audit.md"
             ),
             Err(error) => tracing::warn!(%tenant, error = chain(&error), "Could not look at the queue of `{tenant}`"),
-        }
-    }
-
-    /// What a process left open when it died is told of now.
-    async fn close(&self, tenant: TenantId) {
-        match intent::close_left(&self.instance, tenant).await {
-            Ok(0) => {}
-            Ok(closed) => tracing::warn!(
-                %tenant,
-                events = closed,
-                "Closed {closed} intents in the log of `{tenant}` whose process ended before it could tell how they ended"
-            ),
-            Err(error) => {
-                tracing::warn!(%tenant, error = chain(&error), "Could not close intents in the log of `{tenant}`")
-            }
         }
     }
 

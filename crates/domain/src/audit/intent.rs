@@ -8,7 +8,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -69,8 +69,12 @@ const CLOSED_AFTER_SECONDS: i64 = 60 * 60;
 const NOT_CLOSED_WITHIN_SECONDS: i64 = CLOSED_AFTER_SECONDS / 2;
 /// So long after it was made an event that is neither queued nor logged is nowhere.
 const LOST_AFTER_SECONDS: i64 = 24 * 60 * 60;
+/// So long after this moment no intent was made: its row would not say that it was opened before.
+const NOT_MADE_AFTER_SECONDS: i64 = 60 * 60;
 /// How many intents are closed at once.
 const MAX_CLOSED: u32 = 512;
+/// How often at most in one look at a tenant's.
+const MAX_PAGES: usize = 4;
 
 /// Which intents have lost their process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -251,6 +255,8 @@ struct Ended {
 pub struct Openings {
     free: Arc<Semaphore>,
     ended: mpsc::UnboundedSender<Ended>,
+    /// Behind which row the next look at what others left goes on, of tenants with more than one look takes.
+    looked_at: Mutex<BTreeMap<TenantId, EventId>>,
 }
 
 /// What writing an outcome takes.
@@ -269,13 +275,23 @@ impl Openings {
         let (ended, receiver) = mpsc::unbounded_channel();
         tokio::spawn(writing.write_all(receiver));
         let places = usize::try_from(MAX_OPEN).unwrap_or(usize::MAX);
-        Self { free: Arc::new(Semaphore::new(places)), ended }
+        Self { free: Arc::new(Semaphore::new(places)), ended, looked_at: Mutex::default() }
     }
 
     /// How many have no outcome yet.
     pub fn count(&self) -> u64 {
         let free = u64::try_from(self.free.available_permits()).unwrap_or(u64::MAX);
         u64::from(MAX_OPEN).saturating_sub(free)
+    }
+
+    /// Behind which row the look begins that is made now; the one after it begins with the first again, unless there is more.
+    fn begin_look(&self, tenant: TenantId) -> Option<EventId> {
+        self.looked_at.lock().unwrap_or_else(PoisonError::into_inner).remove(&tenant)
+    }
+
+    /// There is more behind this row.
+    fn go_on_behind(&self, tenant: TenantId, row: EventId) {
+        self.looked_at.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant, row);
     }
 
     /// Waits until all that have begun have their outcome. Nothing is opened meanwhile.
@@ -433,8 +449,11 @@ enum Noted {
 }
 
 impl Noted {
-    /// The row that names this event; what is queued was recorded at this moment or later.
-    async fn of(view: &mut dyn View, id: EventId, queued: Timestamp) -> Result<Self, StoreError> {
+    /// The row that names this event and says that it was opened before now; what is queued was recorded at this moment or later.
+    async fn of(view: &mut dyn View, id: EventId, now: Timestamp, queued: Timestamp) -> Result<Self, StoreError> {
+        if id.made_at() > now.plus_seconds(NOT_MADE_AFTER_SECONDS) {
+            return Ok(Self::Nothing);
+        }
         let logged = match view.logged_event(id).await {
             Err(StoreError::Damaged(_)) => return Ok(Self::Unknown),
             logged => logged?,
@@ -455,7 +474,8 @@ impl Noted {
 
 /// Closes what earlier starts of this node left open in a tenant's log, and what any node did for an hour: nobody knows how it
 /// ended. Each is closed once, whoever else tries and whoever notes it again. An intent that is not in the log yet waits for the next
-/// time; rows that stand for nothing go.
+/// time; rows that stand for nothing go. Of many rows one look takes a part, and the next goes on behind it: nobody waits for those that
+/// somebody wrote.
 ///
 /// # Errors
 ///
@@ -467,11 +487,11 @@ pub async fn close_left(instance: &Instance, tenant: TenantId) -> Result<usize, 
         boot: node.boot,
         before: node.boot.made_at(),
         of_any_before: now.plus_seconds(-CLOSED_AFTER_SECONDS),
-        after: None,
+        after: instance.openings().begin_look(tenant),
         limit: MAX_CLOSED,
     };
     let mut closed = 0;
-    loop {
+    for _ in 0..MAX_PAGES {
         let mut view = instance.store().fresh_view(tenant).await?;
         let ids = view.left_intents(&left).await?;
         let Some(last) = ids.last().copied() else { return Ok(closed) };
@@ -480,7 +500,7 @@ pub async fn close_left(instance: &Instance, tenant: TenantId) -> Result<usize, 
         let queued = oldest.map_or(now, |oldest| oldest.min(now));
         let (mut intents, mut nothing) = (Vec::new(), Vec::new());
         for id in ids {
-            match Noted::of(&mut *view, id, queued).await? {
+            match Noted::of(&mut *view, id, now, queued).await? {
                 Noted::Intent(intent) => intents.push(intent),
                 Noted::Nothing => nothing.push(id),
                 Noted::Unknown => {}
@@ -491,6 +511,10 @@ pub async fn close_left(instance: &Instance, tenant: TenantId) -> Result<usize, 
         nothing.extend(intents.extract_if(.., |intent| ended.contains(&intent.id)).map(|intent| intent.id));
         closed += close(instance, tenant, &intents, &nothing).await?;
     }
+    if let Some(last) = left.after {
+        instance.openings().go_on_behind(tenant, last);
+    }
+    Ok(closed)
 }
 
 /// Closes intents of which nobody knows how they ended, and takes away rows that stand for nothing; gives how many had an outcome made.

@@ -243,6 +243,8 @@ pub trait AuditWrites {
     async fn drop_queued(&mut self, events: &[EventId]) -> Result<(), StoreError>;
     /// Writes a tile, replacing a narrower one.
     async fn put_tile(&mut self, id: TileId, hashes: &[u8]) -> Result<(), StoreError>;
+    /// Cuts this tile to so many hashes, and every later one of its level to none; gives how many had more. What the log reaches stays.
+    async fn trim_tiles(&mut self, last: TileId, width: u16) -> Result<u64, StoreError>;
     /// Moves the head. [`StoreError::Changed`]`("log")` if it is not at `from`: somebody else sequenced.
     async fn advance_log(&mut self, from: LogHead, to: LogHead) -> Result<(), StoreError>;
     /// Forgets an intent, for its outcome is in this transaction; `false` if it was not open.

@@ -133,6 +133,16 @@ async fn move_batch(instance: &Instance, tenant: TenantId) -> Result<Option<LogH
                 Ok(None)
             }
         }
+        // Hashes that somebody wrote behind the end of a tile may be in the way, or keep it from being read.
+        Err(
+            error @ (SequenceError::Forked(_) | SequenceError::Failed(Failure::Store(StoreError::Changed("tile")))),
+        ) => {
+            if let Ok(true) = guard::clear_edge(instance, tenant).await {
+                Ok(None)
+            } else {
+                Err(error)
+            }
+        }
         moved => moved,
     }
 }

@@ -35,9 +35,6 @@ pub use trust::trust_file;
 pub use verify::{Report, Verdict, verify, verify_envelope};
 pub(crate) use verify::{is_as_signed, tells_of};
 
-// Legal holds look for it here.
-pub(crate) use crate::lockdown::refuse_suspects;
-
 /// The DSSE payload type of a certificate.
 pub const PAYLOAD_TYPE: &str = "application/vnd.chancery.certificate.v1+json";
 

@@ -314,6 +314,23 @@ pub async fn tiles_only_widen(store: &impl Backend) {
     }
 }
 
+/// They are of no entry, and in the way of what comes there. What the log reaches stays.
+pub async fn hashes_behind_the_end_of_a_tile_go(store: &impl Backend) {
+    let [last, next] = [0, 1].map(|index| TileId { index, ..TILE });
+    let (first, second) = ([1; 32], [2; 32]);
+    commit!(store, OURS, .create_log(ORIGIN) .advance_log(EMPTY, LogHead { size: 1, root: first }));
+    commit!(store, OURS, .put_tile(last, &[first, second].concat()) .put_tile(next, &second));
+    assert!(changed(begin(store, OURS).await.put_tile(last, &[first, first].concat()).await, "tile"));
+    assert!(begin(store, OURS).await.trim_tiles(last, 0).await.is_err());
+    assert_eq!(begin(store, THEIRS).await.trim_tiles(last, 1).await.unwrap(), 0);
+    let mut tx = begin(store, OURS).await;
+    assert_eq!(tx.trim_tiles(last, 1).await.unwrap(), 2);
+    assert_eq!(tx.trim_tiles(last, 1).await.unwrap(), 0);
+    tx.commit().await.unwrap();
+    assert_eq!(view(store, OURS).await.tile(last).await.unwrap().as_deref(), Some(first.as_slice()));
+    commit!(store, OURS, .put_tile(last, &[first, first].concat()) .put_tile(next, &first));
+}
+
 /// The newest is the one of the largest size, then the latest.
 pub async fn the_newest_checkpoint_is_given(store: &impl Backend) {
     let mut again = checkpoint(10);

@@ -131,8 +131,7 @@ pub async fn heads_are_given_as_they_are_stored_in_order(store: &impl Backend) {
     assert_eq!(view.raw_checkpoints((-1, -1), 2).await.unwrap(), all[..2]);
     assert_eq!(view.raw_checkpoints((9, NOW.as_micros()), 10).await.unwrap(), all[1..]);
     assert_eq!(view.raw_checkpoints((10, NOW.as_micros()), 10).await.unwrap(), []);
-    assert_eq!(view.checkpoint_of(9).await.unwrap(), Some(again));
-    assert_eq!(view.checkpoint_of(8).await.unwrap(), None);
+    assert_eq!(view.raw_checkpoints_before((9, i64::MAX), 1).await.unwrap(), all[1..2]);
     let note = checkpoint(9).note;
     assert_eq!(view.checkpoint_with(9, &note).await.unwrap(), Some(checkpoint(9)), "the first");
     for (size, note) in [(10, note.as_str()), (9, "x")] {
@@ -234,7 +233,7 @@ pub async fn another_tenant_does_not_see_it(store: &impl Backend) {
     let mut view = view(store, THEIRS).await;
     assert_eq!(view.raw_entries(0, 10).await.unwrap(), []);
     assert_eq!(view.raw_checkpoints((-1, -1), 10).await.unwrap(), []);
-    assert_eq!(view.checkpoint_of(1).await.unwrap(), None);
+    assert_eq!(view.raw_checkpoints_before((i64::MAX, i64::MAX), 10).await.unwrap(), []);
     assert_eq!(view.scrub().await.unwrap(), None);
     assert_eq!(view.cosignatures(1).await.unwrap(), []);
     assert_eq!(view.newest_cosignature("w1").await.unwrap(), None);

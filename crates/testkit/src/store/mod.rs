@@ -174,7 +174,7 @@ macro_rules! store_conformance {
             audit: [
                 a_log_starts_empty, a_log_starts_once, an_id_is_in_the_log_once_whatever_its_month_and_kind, foreign_events_on_a_resource_do_not_come, events_keep_their_order_in_the_queue, logged_events_leave_the_queue,
                 logged_events_are_found, an_event_is_logged_once, two_sequencers_do_not_fork_the_log, a_head_moves_by_compare_and_swap,
-                tiles_only_widen, the_newest_checkpoint_is_given, another_tenant_does_not_see_it, another_tenant_does_not_change_it,
+                tiles_only_widen, hashes_behind_the_end_of_a_tile_go, the_newest_checkpoint_is_given, another_tenant_does_not_see_it, another_tenant_does_not_change_it,
                 an_event_of_another_tenant_is_refused, an_event_is_queued_once, what_is_logged_already_leaves_the_queue, appended_events_reach_their_tenants,
                 a_failed_append_queues_nothing, many_events_fit_one_append, appending_nothing_is_fine, appends_at_once_all_land,
                 grown_queues_are_told_once, events_are_found_by_what_they_name, events_are_found_by_kinds_and_how_they_begin,

@@ -1,5 +1,6 @@
 //! Rows that are no events: in the queue, and where the next event of the log is to lie.
 
+use chancery_crypto::checkpoint::SignedCheckpoint;
 use chancery_domain::{
     TenantId,
     audit::{
@@ -21,6 +22,9 @@ stages! {
     a_row_in_a_place_that_no_event_can_say_holds_up_nobody_and_hides_no_finding,
     rows_that_cannot_be_put_aside_now_are_told_of_once,
     rows_behind_an_end_that_was_moved_back_are_not_touched,
+    hashes_behind_the_end_of_a_tile_hold_up_nobody,
+    what_the_log_reaches_of_a_tile_is_neither_changed_nor_taken_away,
+    a_log_whose_end_was_moved_on_stops_until_the_owner_of_the_tables_puts_it_back,
 }
 
 /// Each of them stopped its log for ever, or would have lain in it so that no head could be signed.
@@ -227,4 +231,88 @@ async fn rows_behind_an_end_that_was_moved_back_are_not_touched(mut stage: Stage
     let refused = sequence::sequence(&stage.app.instance, stage.tenant).await.unwrap_err();
     assert!(matches!(refused, sequence::SequenceError::RolledBack(_)), "{refused:?}");
     assert!(stage.raw.texts("SELECT told_by FROM audit_quarantine").await.is_empty());
+}
+
+impl Stage {
+    /// These bytes, as the store's SQL writes them.
+    fn bytes(&self, bytes: &[u8]) -> String {
+        let hex = data_encoding::HEXLOWER.encode(bytes);
+        match self.raw {
+            Raw::Sqlite(_) => format!("x'{hex}'"),
+            Raw::Postgres(_) => format!("decode('{hex}', 'hex')"),
+        }
+    }
+
+    /// What a tile has, and these bytes behind it.
+    fn wider(&self, bytes: &[u8]) -> String {
+        let joined = format!("hashes || {}", self.bytes(bytes));
+        match self.raw {
+            Raw::Sqlite(_) => format!("CAST({joined} AS BLOB)"),
+            Raw::Postgres(_) => joined,
+        }
+    }
+}
+
+/// A tile only widens from what is there: one statement stopped the log for ever, and nobody but the tables' owner could undo it.
+async fn hashes_behind_the_end_of_a_tile_hold_up_nobody(mut stage: Stage) {
+    let visit = json!({"type": "app.visit"});
+    let ours = format!("tenant_id = '{}'", stage.clinic.id);
+    // A whole hash is in the way of the next one; a part of one keeps the tile from being read.
+    for (junk, visits) in [(vec![7; 32], 2), (vec![7; 1], 4)] {
+        stage.app.post(&stage.clinic.service, "/v1/audit/events", visit.clone()).await.created();
+        sequence::checkpoint(&stage.app.instance, stage.tenant).await.unwrap();
+        let wider =
+            format!("UPDATE audit_tiles SET hashes = {} WHERE {ours} AND level = 0 AND idx = 0", stage.wider(&junk));
+        assert_eq!(stage.raw.run(&wider).await.unwrap(), 1);
+        let told = stage.told_of_findings().await;
+
+        stage.app.post(&stage.clinic.service, "/v1/audit/events", visit.clone()).await.created();
+        sequence::checkpoint(&stage.app.instance, stage.tenant).await.unwrap();
+        let app = &stage.app;
+        assert_eq!(app.events(&stage.clinic.auditor, "app.visit").await.len(), visits, "it is in the log");
+        assert_eq!(stage.told_of_findings().await, told + 1);
+        assert_eq!(stage.found().await, []);
+        stage.app.anonymous("GET", "/readyz", None).await.refused(503, "audit.unavailable");
+    }
+    let failed = r#"chancery_audit_integrity_failures_total{check="tile_width"} 2"#;
+    assert!(crate::metrics::scrape(&stage.app).await.contains(failed));
+}
+
+async fn what_the_log_reaches_of_a_tile_is_neither_changed_nor_taken_away(mut stage: Stage) {
+    sequence::checkpoint(&stage.app.instance, stage.tenant).await.unwrap();
+    let ours = format!("tenant_id = '{}' AND level = 0 AND idx = 0", stage.clinic.id);
+    let longer = stage.wider(&[7; 8_192]);
+    for hashes in
+        ["substr(hashes, 33)", "substr(hashes, 1, length(hashes) - 32)", "substr(hashes, 1, 0)", longer.as_str()]
+    {
+        let refused =
+            stage.raw.run(&format!("UPDATE audit_tiles SET hashes = {hashes} WHERE {ours}")).await.unwrap_err();
+        assert!(refused.to_string().contains("only grows"), "{hashes}: {refused}");
+    }
+    assert_eq!(stage.found().await, []);
+}
+
+/// Whoever serves moves the end of a log, so no wall keeps him from moving it too far. It is told of, and nothing acknowledged is lost.
+async fn a_log_whose_end_was_moved_on_stops_until_the_owner_of_the_tables_puts_it_back(mut stage: Stage) {
+    let visit = json!({"type": "app.visit"});
+    stage.app.post(&stage.clinic.service, "/v1/audit/events", visit.clone()).await.created();
+    let signed = sequence::checkpoint(&stage.app.instance, stage.tenant).await.unwrap();
+    let ours = format!("tenant_id = '{}'", stage.clinic.id);
+    let moved = format!("UPDATE audit_logs SET size = size + 1000000 WHERE {ours}");
+    assert_eq!(stage.raw.run(&moved).await.unwrap(), 1);
+    stage.app.post(&stage.clinic.service, "/v1/audit/events", visit).await.created();
+    let refused = sequence::checkpoint(&stage.app.instance, stage.tenant).await.unwrap_err();
+    assert!(matches!(refused, sequence::SequenceError::Forked(_)), "{refused:?}");
+    stage.app.anonymous("GET", "/readyz", None).await.refused(503, "audit.unavailable");
+
+    let root = SignedCheckpoint::parse(&signed.note).unwrap().checkpoint().root;
+    let back = format!("UPDATE audit_logs SET size = {}, root = {} WHERE {ours}", signed.size, stage.bytes(&root));
+    let refused = stage.raw.run(&back).await.unwrap_err();
+    assert!(refused.to_string().contains("only grows"), "{refused}");
+    stage.raw.tear_down("audit_logs").await;
+    assert_eq!(stage.raw.run(&back).await.unwrap(), 1);
+    sequence::checkpoint(&stage.app.instance, stage.tenant).await.unwrap();
+    assert_eq!(stage.app.events(&stage.clinic.auditor, "app.visit").await.len(), 2);
+    assert_eq!(stage.found().await, []);
+    assert_eq!(stage.app.instance.forked_log(), None);
 }

@@ -10,7 +10,7 @@ use chancery_crypto::{
 
 use super::{
     Epochs, Witnesses, cosign,
-    heads::{Told, name_now, told_of},
+    heads::{Told, name_now, signed_of, told_of},
     note_head,
     witness::{Witnessed, newest_witnessed, witnessed_of},
 };
@@ -83,7 +83,7 @@ async fn noted(
     let Some(name) = name_now(&mut *instance.store().fresh_view(tenant).await?).await? else { return Ok(None) };
     Ok(match told_of(instance, &name).await? {
         Some(told) if told.size == newest.size => Some(newest.clone()),
-        Some(told) => instance.store().fresh_view(tenant).await?.checkpoint_of(told.size).await?,
+        Some(told) => signed_of(instance, tenant, told.size).await?,
         None => None,
     })
 }

@@ -22,7 +22,7 @@ use crate::{
     Instance,
     audit::{
         Change, Detail, Event, EventKind, LoggedEvent, StoredCheckpoint, proof,
-        sequence::{self, SequenceError, prove},
+        sequence::{self, SequenceError, prove, signed_head},
         stamp::Actor,
     },
     ids::{EventId, TenantId},
@@ -114,6 +114,52 @@ fn head_of(tenant: TenantId, stored: &StoredCheckpoint) -> Result<Checkpoint, Se
     Ok(signed.checkpoint().clone())
 }
 
+/// The rows that are filed under one size as heads, the newest first. Whoever writes the store may have put others there, and none is ever
+/// taken away.
+pub(super) struct Filed {
+    size: i64,
+    before: i64,
+}
+
+impl Filed {
+    pub(super) fn under(size: u64) -> Self {
+        Self { size: i64::try_from(size).unwrap_or(i64::MAX), before: i64::MAX }
+    }
+
+    /// The next one that can be read.
+    pub(super) async fn next(&mut self, view: &mut dyn View) -> Result<Option<StoredCheckpoint>, StoreError> {
+        while let Some(raw) = view.raw_checkpoints_before((self.size, self.before), 1).await?.pop() {
+            if raw.size != self.size {
+                break;
+            }
+            self.before = raw.signed_at;
+            if let Some(stored) = raw.into_stored() {
+                return Ok(Some(stored));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The newest head of this size that the log's key of its time signed; `None` if there is none.
+pub(super) async fn signed_of(
+    instance: &Instance,
+    tenant: TenantId,
+    size: u64,
+) -> Result<Option<StoredCheckpoint>, SequenceError> {
+    let ring = instance.keyring(tenant).await?;
+    let mut view = instance.store().fresh_view(tenant).await?;
+    let Some(epochs) = Epochs::told(&mut *view).await? else { return Ok(None) };
+    let keys = declared(&mut *view, &ring, Managed::Log).await?;
+    let mut rows = Filed::under(size);
+    while let Some(stored) = rows.next(&mut *view).await? {
+        if signed_head(&stored, &epochs, &keys).is_some() {
+            return Ok(Some(stored));
+        }
+    }
+    Ok(None)
+}
+
 /// Tells of the newest signed head of a tenant's log in the platform's, if it grew since that told of it last; `true` if so.
 ///
 /// # Errors
@@ -194,8 +240,7 @@ pub struct Anchor {
 pub async fn anchor(instance: &Instance, tenant: TenantId) -> Result<Option<Anchor>, SequenceError> {
     let Some(origin) = name_now(&mut *instance.store().fresh_view(tenant).await?).await? else { return Ok(None) };
     let Some(told) = told_of(instance, &origin).await? else { return Ok(None) };
-    let head = instance.store().fresh_view(tenant).await?.checkpoint_of(told.size).await?;
-    let Some(head) = head else { return Ok(None) };
+    let Some(head) = signed_of(instance, tenant, told.size).await? else { return Ok(None) };
     let stored = head_of(tenant, &head)?;
     if stored.origin != origin || !told.is_of(&stored) {
         return Err(SequenceError::Forked(tenant));

@@ -9,11 +9,12 @@ use super::{Guard, is_foreign, is_in_tree};
 use crate::{
     Instance,
     audit::{
-        EventFilter, EventKind, LoggedEvent, damage,
+        Detail, Event, EventFilter, EventKind, LoggedEvent, damage, proof,
         sequence::{self, SequenceError},
     },
-    ids::TenantId,
+    ids::{EventId, TenantId},
     instance::Failure,
+    keyring::Keyring,
     store::{StoreError, View},
     time::Timestamp,
 };
@@ -21,6 +22,8 @@ use crate::{
 /// What the platform's log tells of a log that was looked at.
 const TOLD: [EventKind; 3] = [EventKind::IntegrityFailed, EventKind::LogScrubbed, EventKind::LogRestoreAccepted];
 const PAGE: u32 = 256;
+/// What the proof of an event that says that a log is whole is derived for.
+const MARK: &str = "chancery/audit/whole/1";
 
 /// How far this process listened to the platform's log, and whose logs it knows all about that was told until then.
 #[derive(Debug, Default)]
@@ -119,50 +122,136 @@ impl Guard {
 }
 
 async fn is_told_damaged(instance: &Instance, tenant: TenantId) -> Result<bool, SequenceError> {
+    let ring = instance.keyring(TenantId::PLATFORM).await?;
     let mut view = instance.store().fresh_view(TenantId::PLATFORM).await?;
     let mut events = view.events_on(&tenant.to_string(), &TOLD).await?;
     if let (true, Some(origin)) = (tenant.is_platform(), view.log_origin().await?) {
         events.extend(view.events_on(&origin, &[EventKind::LogRestoreAccepted]).await?);
     }
-    let (mut failed, mut whole) = (Vec::new(), Vec::new());
-    for logged in &events {
-        let event = &logged.event;
-        if event.kind == EventKind::IntegrityFailed.as_str() {
-            failed.push((event.recorded_at, logged));
-        } else if event.kind == EventKind::LogRestoreAccepted.as_str() {
-            whole.push((event.recorded_at, logged));
-        } else {
-            whole.extend(clean_since(&event.core).map(|began| (began, logged)));
+    let (failed, others): (Vec<_>, Vec<_>) =
+        events.iter().partition(|logged| logged.event.kind == EventKind::IntegrityFailed.as_str());
+    if failed.is_empty() {
+        return Ok(false);
+    }
+    let whole: Vec<Whole<'_>> = others.into_iter().filter_map(|logged| Whole::told(&ring, tenant, logged)).collect();
+    let mut last: Option<&Whole<'_>> = None;
+    for finding in failed.into_iter().rev() {
+        if last.is_some_and(|whole| whole.clears(finding)) {
+            continue;
+        }
+        last = clearing(&mut *view, &whole, finding).await?;
+        if last.is_none() && counts(&mut *view, finding).await? {
+            return Ok(true);
         }
     }
-    let Some(failed) = newest(&mut *view, failed, false).await? else { return Ok(false) };
-    let whole = newest(&mut *view, whole, true).await?;
-    // One that began before the finding may have passed the place.
-    Ok(whole.is_none_or(|whole| whole < failed))
+    Ok(false)
 }
 
-/// The newest moment of which an event of the log tells: one that is in its tree, or, where nothing is to be `proven`, that is not
-/// somebody's row beside it.
-async fn newest(
+/// That a log is whole, as an event of ours says.
+struct Whole<'e> {
+    since: Timestamp,
+    told: &'e LoggedEvent,
+}
+
+impl<'e> Whole<'e> {
+    /// What an event says; `None` if it says something else, is none of ours, or speaks of a moment after its own.
+    fn told(ring: &Keyring, tenant: TenantId, told: &'e LoggedEvent) -> Option<Self> {
+        let core: Value = serde_json::from_str(&told.event.core).ok()?;
+        let all_is_well = AllIsWell::said_by(told, &core)?;
+        if !proof::holds(ring, MARK, told, &core, &[&all_is_well.parts(tenant)]) {
+            return None;
+        }
+        let since = match all_is_well {
+            AllIsWell::Looked { began_at } => began_at,
+            // Its id is proven, and the moment beside it is not.
+            AllIsWell::Restored => told.event.id.made_at(),
+        };
+        (since <= told.event.recorded_at).then_some(Self { since, told })
+    }
+
+    /// Whether what was found before is over: a look that began before the finding may have passed the place. It is told of after it,
+    /// too, whatever a clock said.
+    fn clears(&self, finding: &LoggedEvent) -> bool {
+        self.since >= finding.event.recorded_at && self.told.index > finding.index
+    }
+}
+
+/// The newest of these that clears a finding and is in the log's tree.
+async fn clearing<'w, 'e>(
     view: &mut dyn View,
-    mut told: Vec<(Timestamp, &LoggedEvent)>,
-    proven: bool,
-) -> Result<Option<Timestamp>, SequenceError> {
-    told.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
-    for (at, logged) in told {
-        let is_in = is_in_tree(view, logged).await?;
-        if is_in || (!proven && !is_foreign(view, TenantId::PLATFORM, logged).await?) {
-            return Ok(Some(at));
+    whole: &'w [Whole<'e>],
+    finding: &LoggedEvent,
+) -> Result<Option<&'w Whole<'e>>, SequenceError> {
+    for whole in whole.iter().rev().filter(|whole| whole.clears(finding)) {
+        if is_in_tree(view, whole.told).await? {
+            return Ok(Some(whole));
         }
     }
     Ok(None)
 }
 
-/// When a look at a whole log began that found nothing; `None` of any other.
-fn clean_since(core: &str) -> Option<Timestamp> {
-    let core: Value = serde_json::from_str(core).ok()?;
-    let count = |name: &str| core.pointer(&format!("/detail/{name}")).and_then(Value::as_u64);
-    let clean = count("findings") == Some(0) && count("first") == Some(0);
-    let began = core.pointer("/detail/began_at").and_then(Value::as_str).filter(|_| clean)?;
-    began.parse().ok()
+/// Whether a finding is told of in the log: not in somebody's row beside it.
+async fn counts(view: &mut dyn View, finding: &LoggedEvent) -> Result<bool, SequenceError> {
+    Ok(is_in_tree(view, finding).await? || !is_foreign(view, TenantId::PLATFORM, finding).await?)
+}
+
+/// What an event of the platform's log says of another log that lets its findings be forgotten. Queues are not authenticated, so it
+/// carries a proof.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AllIsWell {
+    /// A look at all of it that began then found nothing.
+    Looked { began_at: Timestamp },
+    /// It was put back to an earlier state, and that was accepted.
+    Restored,
+}
+
+impl AllIsWell {
+    /// The event, with the proof that it says this of a log.
+    pub(super) async fn prove(self, instance: &Instance, tenant: TenantId, event: Event) -> Result<Event, Failure> {
+        let ring = instance.keyring(TenantId::PLATFORM).await?;
+        let id = EventId::make(instance.now(), instance.random())?;
+        let proof = proof::make(&ring, MARK, id, &[&self.parts(tenant)])?;
+        Ok(event.identified(id).with("proof", Detail::Id(proof)))
+    }
+
+    /// What an event says, whether that is proven or not.
+    fn said_by(told: &LoggedEvent, core: &Value) -> Option<Self> {
+        if told.event.kind == EventKind::LogRestoreAccepted.as_str() {
+            return Some(Self::Restored);
+        }
+        let count = |name: &str| core.pointer(&format!("/detail/{name}")).and_then(Value::as_u64);
+        let clean = count("findings") == Some(0) && count("first") == Some(0);
+        let began_at = core.pointer("/detail/began_at").and_then(Value::as_str).filter(|_| clean)?;
+        Some(Self::Looked { began_at: began_at.parse().ok()? })
+    }
+
+    /// What is proven, beside the event's id.
+    fn parts(self, tenant: TenantId) -> Vec<u8> {
+        match self {
+            Self::Looked { began_at } => {
+                [b"looked".as_slice(), &tenant.to_bytes(), &began_at.as_micros().to_be_bytes()].concat()
+            }
+            Self::Restored => [b"restored".as_slice(), &tenant.to_bytes()].concat(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_proven_of_one_log_or_look_is_no_proof_of_another() {
+        let (ours, theirs) = (TenantId::from_bytes([1; 16]), TenantId::from_bytes([2; 16]));
+        let looked = |seconds| AllIsWell::Looked { began_at: Timestamp::from_seconds(seconds) };
+        let parts: BTreeSet<Vec<u8>> = [
+            looked(1).parts(ours),
+            looked(2).parts(ours),
+            looked(1).parts(theirs),
+            AllIsWell::Restored.parts(ours),
+            AllIsWell::Restored.parts(theirs),
+        ]
+        .into();
+        assert_eq!(parts.len(), 5);
+    }
 }

@@ -32,6 +32,7 @@ use crate::{
 
 mod anchored;
 mod clock;
+mod edge;
 mod epochs;
 mod heads;
 mod heard;
@@ -45,6 +46,7 @@ mod witness;
 
 pub(crate) use anchored::{Anchored, anchored, newest_anchored};
 pub use clock::look_at_clock;
+pub(super) use edge::clear_edge;
 pub use epochs::Epochs;
 pub use heads::{Anchor, AnchorError, anchor, log_keys, note_head, verify_anchor};
 use heard::Heard;
@@ -233,8 +235,6 @@ pub trait GuardRows {
         before: (i64, i64),
         limit: u32,
     ) -> Result<Vec<RawCheckpoint>, StoreError>;
-    /// The newest signed head of this size.
-    async fn checkpoint_of(&mut self, size: u64) -> Result<Option<StoredCheckpoint>, StoreError>;
     /// The head of this size that is this very note.
     async fn checkpoint_with(&mut self, size: u64, note: &str) -> Result<Option<StoredCheckpoint>, StoreError>;
     /// How far the log was looked at again, for display.

@@ -7,7 +7,7 @@ use chancery_crypto::{
     tiles::Tiles,
 };
 
-use super::{Epochs, Scrub, hex, request, scrub::forget};
+use super::{Epochs, Scrub, heard::AllIsWell, hex, request, scrub::forget};
 use crate::{
     Instance,
     audit::{
@@ -185,9 +185,13 @@ pub async fn accept_restore(
     // Told before it is done: a crash between leaves the pin, and whoever tries again tells it again.
     let request = request(instance, "accept-restore", "CLI")?;
     let actor = Actor::System(&request);
-    note_all(instance, actor, tenant, vec![told(&gap, begun).on("log", epochs.origin())]).await?;
-    if !tenant.is_platform() {
-        note_all(instance, actor, TenantId::PLATFORM, vec![told(&gap, begun).on("tenant", tenant)]).await?;
+    let own = told(&gap, begun).on("log", epochs.origin());
+    if tenant.is_platform() {
+        note_all(instance, actor, tenant, vec![AllIsWell::Restored.prove(instance, tenant, own).await?]).await?;
+    } else {
+        note_all(instance, actor, tenant, vec![own]).await?;
+        let event = AllIsWell::Restored.prove(instance, tenant, told(&gap, begun).on("tenant", tenant)).await?;
+        note_all(instance, actor, TenantId::PLATFORM, vec![event]).await?;
     }
     if let Some(pin) = &pin {
         pins.replace(tenant, pin, newest.as_ref()).await.map_err(failed)?;
@@ -219,7 +223,7 @@ async fn accept_missing(instance: &Instance, tenant: TenantId, pin: Option<Pin>)
     let head = LogHead { size: 0, root: merkle::EMPTY };
     let gap = Gap { pinned: Some(pin.head().clone()), head, name: None };
     let request = request(instance, "accept-restore", "CLI")?;
-    let event = told(&gap, None).on("tenant", tenant);
+    let event = AllIsWell::Restored.prove(instance, tenant, told(&gap, None).on("tenant", tenant)).await?;
     note_all(instance, Actor::System(&request), TenantId::PLATFORM, vec![event]).await?;
     pins.replace(tenant, &pin, None).await.map_err(failed)?;
     Ok(Some(gap))

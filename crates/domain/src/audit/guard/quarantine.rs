@@ -26,7 +26,7 @@ use crate::{
     Instance,
     access::RequestInfo,
     audit::{
-        Change, Detail, Event, EventKind, Outcome, QueuedEvent,
+        Change, Detail, Event, EventKind, LogHead, Outcome, QueuedEvent,
         receipt::note_all,
         sequence::{SequenceError, newest_head},
         stamp::{Actor, MAX_LEAF_BYTES},
@@ -151,16 +151,9 @@ pub(in crate::audit) async fn clear_end(
     tenant: TenantId,
     limit: u32,
 ) -> Result<(), SequenceError> {
-    let pinned = pinned(instance, tenant).await?.map_or(0, |pin| pin.head().size);
     let ring = instance.keyring(tenant).await?;
-    let mut view = instance.store().fresh_view(tenant).await?;
-    let head = view.log_head().await?;
-    let signed = newest_head(instance, &mut *view, tenant, &ring).await?.map_or(0, |newest| newest.size);
-    if signed.max(pinned) > head.size {
-        return Err(SequenceError::RolledBack(tenant));
-    }
-    let entries = view.raw_entries(head.size, limit).await?;
-    drop(view);
+    let head = end_of(instance, tenant).await?;
+    let entries = instance.store().fresh_view(tenant).await?.raw_entries(head.size, limit).await?;
     let beyond =
         |entry: RawEntry| Aside { lies: Lies::BehindEnd(entry.index), event: entry.event, reason: "behind_end" };
     let aside: Vec<Aside> = entries.into_iter().map(beyond).collect();
@@ -170,6 +163,20 @@ pub(in crate::audit) async fn clear_end(
     // Nobody moves the end meanwhile; if somebody did, they are looked at again.
     change.rows().advance_log(head, head).await?;
     put_aside(instance, tenant, change, &aside).await
+}
+
+/// The end of a log, where no signed head reaches further.
+///
+/// # Errors
+///
+/// [`SequenceError`]; [`SequenceError::RolledBack`] if one does: then the end was moved back, and what lies behind it may be of the log.
+pub(super) async fn end_of(instance: &Instance, tenant: TenantId) -> Result<LogHead, SequenceError> {
+    let pinned = pinned(instance, tenant).await?.map_or(0, |pin| pin.head().size);
+    let ring = instance.keyring(tenant).await?;
+    let mut view = instance.store().fresh_view(tenant).await?;
+    let head = view.log_head().await?;
+    let signed = newest_head(instance, &mut *view, tenant, &ring).await?.map_or(0, |newest| newest.size);
+    if signed.max(pinned) > head.size { Err(SequenceError::RolledBack(tenant)) } else { Ok(head) }
 }
 
 /// A row that is put aside.

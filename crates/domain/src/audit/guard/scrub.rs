@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     Cycle, Epochs, Finding, IntegrityCheck, Pin, RawCheckpoint, Scrub,
-    heard::remember_damage,
+    heard::{AllIsWell, remember_damage},
     leaves::{Found, TILE, check_tile},
     pin::{behind, failed, pinned},
     request,
@@ -301,9 +301,10 @@ async fn tell(
 ) -> Result<(), SequenceError> {
     let (guard, scrub) = (instance.guard(), &cycle.scrub);
     guard.count_rows(done.rows);
+    let clean = done.ended && scrub.findings == 0 && cycle.from == 0;
     if !done.found.is_empty() {
         guard.note_damaged(tenant, true);
-    } else if done.ended && scrub.findings == 0 && cycle.from == 0 {
+    } else if clean {
         guard.note_damaged(tenant, false);
     }
     let mut checks: BTreeMap<IntegrityCheck, (u64, u64)> = BTreeMap::new();
@@ -326,7 +327,10 @@ async fn tell(
             .with("first", Detail::Count((cycle.from * TILE).min(size)))
             .with("heads", Detail::Count(cycle.heads))
             .with("size", Detail::Count(size));
-        events.push(event);
+        events.push(match clean {
+            true => AllIsWell::Looked { began_at: scrub.began_at }.prove(instance, tenant, event).await?,
+            false => event,
+        });
     }
     let request = request(instance, "scrub", "JOB")?;
     note_all(instance, Actor::System(&request), TenantId::PLATFORM, events).await?;

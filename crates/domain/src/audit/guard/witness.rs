@@ -9,7 +9,7 @@ use chancery_crypto::{
     tiles::Tiles,
 };
 
-use super::Cosignature;
+use super::{Cosignature, heads::Filed};
 use crate::{
     Instance,
     audit::{
@@ -200,22 +200,26 @@ impl Witnessed {
     }
 }
 
-/// The head of this size, with what witnesses signed of it; `None` if there is none, or what is stored is no head.
+/// The head of this size, with what witnesses signed of it; `None` if there is none, or what is stored is no head. Of several rows the one
+/// that a witness signed.
 pub(super) async fn witnessed_of(
     instance: &Instance,
     view: &mut dyn View,
     size: u64,
 ) -> Result<Option<(StoredCheckpoint, Witnessed)>, SequenceError> {
-    let stored = match view.checkpoint_of(size).await {
-        Err(StoreError::Damaged(_)) => None,
-        stored => stored?,
-    };
-    let Some(stored) = stored else { return Ok(None) };
-    match Witnessed::of(instance, view, &stored).await {
-        // The scrubber tells of it.
-        Err(SequenceError::Forked(_)) => Ok(None),
-        witnessed => Ok(Some((stored, witnessed?))),
+    let (mut rows, mut found) = (Filed::under(size), None);
+    while let Some(stored) = rows.next(view).await? {
+        let witnessed = match Witnessed::of(instance, view, &stored).await {
+            // The scrubber tells of it.
+            Err(SequenceError::Forked(_)) => continue,
+            witnessed => witnessed?,
+        };
+        if !witnessed.times.is_empty() {
+            return Ok(Some((stored, witnessed)));
+        }
+        found = found.or(Some((stored, witnessed)));
     }
+    Ok(found)
 }
 
 /// The newest head of the platform's log that a quorum of witnesses signed indeed, whatever rows there are of others.

@@ -2,16 +2,22 @@
 //! somebody forged. Who has seen one says so, with the reason, and is not told of it any more.
 
 use chancery_crypto::{Phi, sha256};
+use serde_json::Value;
 
 use super::{Purge, Purged, RetentionError, purge::told};
 use crate::{
     Instance,
     access::{Call, Permission},
-    audit::{Change, EventKind, sequence},
+    audit::{Change, Detail, EventKind, guard::is_in_tree, proof, sequence},
     faults::Faults,
+    ids::EventId,
+    keyring::Keyring,
     store::{StoreError, View},
     text::check_name,
 };
+
+/// What the proof of an event that dismisses a purge is derived for.
+const MARK: &str = "chancery/audit/purge-dismissed/1";
 
 codes! {
     /// Whether the log itself tells of a purge.
@@ -27,13 +33,29 @@ codes! {
 
 impl PurgeProof {
     /// Of this purge.
-    pub(super) async fn of(view: &mut dyn View, purged: &Purged, purge: &Purge) -> Result<Self, StoreError> {
+    pub(super) async fn of(
+        view: &mut dyn View,
+        ring: &Keyring,
+        purged: &Purged,
+        purge: &Purge,
+    ) -> Result<Self, StoreError> {
         if purged.has(purge) {
             return Ok(Self::Ordered);
         }
-        let dismissed = view.events_on(&digest(purge), &[EventKind::PurgeDismissed]).await?;
-        Ok(if dismissed.is_empty() { Self::Unproven } else { Self::Dismissed })
+        Ok(if is_dismissed(view, ring, purge).await? { Self::Dismissed } else { Self::Unproven })
     }
+}
+
+/// Whether an event of ours dismisses this very row: what somebody queued silences nothing.
+async fn is_dismissed(view: &mut dyn View, ring: &Keyring, purge: &Purge) -> Result<bool, StoreError> {
+    let digest = digest(purge);
+    for logged in view.events_on(&digest, &[EventKind::PurgeDismissed]).await? {
+        let Ok(core) = serde_json::from_str::<Value>(&logged.event.core) else { continue };
+        if proof::holds(ring, MARK, &logged, &core, &[digest.as_bytes()]) && is_in_tree(view, &logged).await? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Dismisses the purge that begins at a place, if nobody ordered it: it is told of no more. It still lets nothing go, and what is
@@ -63,7 +85,11 @@ pub async fn dismiss(
     if Purged::told(change.rows(), &ring).await?.has(&purge) {
         return Err(RetentionError::Ordered);
     }
-    let event = told(EventKind::PurgeDismissed, &purge).on("audit_purge", digest(&purge));
+    let (id, digest) = (EventId::make(instance.now(), instance.random())?, digest(&purge));
+    let event = told(EventKind::PurgeDismissed, &purge)
+        .identified(id)
+        .with("proof", Detail::Id(proof::make(&ring, MARK, id, &[digest.as_bytes()])?))
+        .on("audit_purge", digest);
     change.commit(event.personal("reason", reason.expose().clone())).await?;
     Ok(purge)
 }
@@ -77,10 +103,7 @@ fn digest(purge: &Purge) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        ids::{CertificateId, EventId},
-        time::Timestamp,
-    };
+    use crate::{ids::CertificateId, time::Timestamp};
 
     #[test]
     fn a_row_is_the_same_while_it_goes_on_and_another_when_it_says_something_else() {

@@ -315,7 +315,7 @@ async fn carry_out(instance: &Instance, tenant: TenantId, batches: u32) -> Resul
     let told = Purged::told(&mut *view, &ring).await?;
     let mut proofs = Vec::with_capacity(purges.len());
     for purge in &purges {
-        proofs.push(PurgeProof::of(&mut *view, &told, purge).await?);
+        proofs.push(PurgeProof::of(&mut *view, &ring, &told, purge).await?);
     }
     drop(view);
     let (mut gone, mut left, mut unproven) = (0, batches, 0);

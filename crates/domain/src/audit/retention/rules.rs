@@ -12,11 +12,11 @@ use crate::{
     audit::{
         EventFilter, EventKind, LoggedEvent, damage,
         guard::{Finding, IntegrityCheck, is_in_tree},
-        sequence,
+        proof, sequence,
     },
     ids::{EventId, TenantId},
     instance::Failure,
-    keyring::{Keyring, ring::Marked},
+    keyring::Keyring,
     store::{StoreError, View},
     time::Timestamp,
 };
@@ -315,7 +315,7 @@ pub(super) async fn count_ours(view: &mut dyn View, ring: &Keyring) -> Result<us
         };
         let Some(logged) = logged else { continue };
         let Ok(core) = serde_json::from_str::<Value>(&logged.event.core) else { continue };
-        let is_ours = placed_by(&logged, &core).is(&row) && is_ours(ring, &logged, &core, PLACES);
+        let is_ours = placed_by(&logged, &core).is(&row) && proof::holds(ring, MARK, &logged, &core, &[PLACES]);
         if is_ours && is_in_tree(view, &logged).await? {
             ours += 1;
         }
@@ -326,12 +326,13 @@ pub(super) async fn count_ours(view: &mut dyn View, ring: &Keyring) -> Result<us
 /// Which hold an event of ours lifted.
 fn lifted_by(ring: &Keyring, logged: &LoggedEvent, core: &Value) -> Option<EventId> {
     let hold: EventId = core.pointer("/detail/placed")?.as_str()?.parse().ok()?;
-    is_ours(ring, logged, core, &lift_parts(hold)).then_some(hold)
+    proof::holds(ring, MARK, logged, core, &[&lift_parts(hold)]).then_some(hold)
 }
 
 /// How long an event of ours said that the log is kept.
 fn said_by(ring: &Keyring, logged: &LoggedEvent, core: &Value) -> Option<Retention> {
-    retention_in(logged, core).filter(|retention| is_ours(ring, logged, core, &retention_parts(*retention)))
+    let is_ours = |said: &Retention| proof::holds(ring, MARK, logged, core, &[&retention_parts(*said)]);
+    retention_in(logged, core).filter(is_ours)
 }
 
 /// How long an event says that the log is kept.
@@ -345,14 +346,6 @@ fn retention_in(logged: &LoggedEvent, core: &Value) -> Option<Retention> {
     })
 }
 
-fn is_ours(ring: &Keyring, logged: &LoggedEvent, core: &Value, says: &[u8]) -> bool {
-    let text = |pointer: &str| core.pointer(pointer).and_then(Value::as_str);
-    let id = logged.event.id;
-    let proof = text("/detail/proof").and_then(|proof| data_encoding::HEXLOWER.decode(proof.as_bytes()).ok());
-    text("/event_id") == Some(id.to_string().as_str())
-        && proof.is_some_and(|proof| ring.marked(MARK, &[&id.to_bytes(), says], &proof) != Marked::Never)
-}
-
 fn lift_parts(hold: EventId) -> Vec<u8> {
     [b"lift".as_slice(), &hold.to_bytes()].concat()
 }
@@ -363,21 +356,17 @@ fn retention_parts(Retention { months, automatic, archive_first, .. }: Retention
 
 /// The proof that an event of this id places a hold.
 pub(super) fn place_proof(ring: &Keyring, event: EventId) -> Result<String, Failure> {
-    proof(ring, event, PLACES)
+    proof::make(ring, MARK, event, &[PLACES])
 }
 
 /// The proof that an event of this id lifts this hold: a code under a key of the tenant.
 pub(super) fn lift_proof(ring: &Keyring, event: EventId, hold: EventId) -> Result<String, Failure> {
-    proof(ring, event, &lift_parts(hold))
+    proof::make(ring, MARK, event, &[&lift_parts(hold)])
 }
 
 /// The proof that an event of this id says how long the log is kept.
 pub(super) fn retention_proof(ring: &Keyring, event: EventId, retention: Retention) -> Result<String, Failure> {
-    proof(ring, event, &retention_parts(retention))
-}
-
-fn proof(ring: &Keyring, event: EventId, says: &[u8]) -> Result<String, Failure> {
-    Ok(data_encoding::HEXLOWER.encode(&ring.mark(MARK, &[&event.to_bytes(), says])?))
+    proof::make(ring, MARK, event, &[&retention_parts(retention)])
 }
 
 #[cfg(test)]

@@ -80,7 +80,7 @@ async fn doubtful(
     let purged = Purged::told(view, ring).await?;
     let mut doubtful = BTreeMap::new();
     for purge in purges {
-        let proof = PurgeProof::of(view, &purged, purge).await?;
+        let proof = PurgeProof::of(view, ring, &purged, purge).await?;
         if proof != PurgeProof::Ordered {
             doubtful.insert(purge.first, proof);
         }
