@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use chancery_domain::{access::Caller, ids::RequestId};
-use chancery_middleware::{Code, Exchange, Problem, cookies, identity};
+use chancery_middleware::{Code, Exchange, Problem, cookies, headers::remove_telling, identity};
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
@@ -357,18 +357,18 @@ pub fn name_caller(headers: &mut HeaderMap, exchange: &Exchange, caller: &Caller
 
 /// Takes out of a response what spoke for the application's connection, and what it runs on (HD-09).
 pub fn clean_response(headers: &mut HeaderMap) {
-    const TELLING: [&str; 4] = ["server", "x-powered-by", "x-aspnet-version", "x-aspnetmvc-version"];
     let named = named_by_connection(headers);
     let goes = |name: &&HeaderName| {
         let text = name.as_str();
         // Our own word to the client is nobody else's.
         let ours = text.starts_with("x-chancery-");
-        ours || HOP_BY_HOP.contains(&text) || TELLING.contains(&text) || named.contains(*name)
+        ours || HOP_BY_HOP.contains(&text) || named.contains(*name)
     };
     let doomed: Vec<HeaderName> = headers.keys().filter(goes).cloned().collect();
     for name in doomed {
         headers.remove(name);
     }
+    remove_telling(headers);
 }
 
 /// Whether a WebSocket is asked for; no other protocol goes on.
@@ -649,7 +649,8 @@ mod tests {
 
     #[test]
     fn nobody_but_us_says_our_verdict() {
-        let mut answer = headers(&[("x-chancery-verdict", "pass"), ("x-other", "1"), ("server", "x")]);
+        let mut answer =
+            headers(&[("x-chancery-verdict", "pass"), ("x-other", "1"), ("server", "x"), ("x-kong-request-id", "x")]);
         clean_response(&mut answer);
         assert_eq!(answer.keys().collect::<Vec<_>>(), ["x-other"]);
     }

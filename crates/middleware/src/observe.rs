@@ -101,7 +101,8 @@ pub(crate) async fn observe(
     response
 }
 
-/// In a response's extensions: it is an application's own, and its headers stay as they are but for what says what it runs on.
+/// In a response's extensions: it is an application's own, and its headers stay as they are. Whoever forwards it has taken out what tells
+/// what it runs on ([`remove_telling`](crate::headers::remove_telling)).
 #[derive(Debug, Clone, Copy)]
 pub struct Forwarded;
 

@@ -10,7 +10,6 @@ use super::{
     nonce::CspNonce,
     profile::{HeaderProfile, Preset},
     ready::{BadProfile, HeaderMode, ReadyHeaders},
-    removed::remove_telling,
 };
 use crate::Forwarded;
 
@@ -81,10 +80,8 @@ async fn answered(
         request.extensions_mut().insert(nonce.clone());
     }
     let mut response = next(request).await;
-    if response.extensions().get::<Forwarded>().is_some() {
-        // An application's pages are its own.
-        remove_telling(response.headers_mut());
-    } else {
+    // An application's pages are its own.
+    if response.extensions().get::<Forwarded>().is_none() {
         ready.apply(response.headers_mut(), HeaderMode::Enforce, nonce.as_ref());
     }
     response
