@@ -209,8 +209,10 @@ impl Gateway {
         if let Some(standing) = &standing {
             verdicts.take(count(&route, &exchange, Some(&standing.call().caller)).await)?;
         }
-        let query = if Preflight::is_bare(preflight.as_ref()) { None } else { query(&parts, standing.as_ref()) };
-        let target = forward::target(path.as_str(), query.as_deref())?;
+        let target = {
+            let query = if Preflight::is_bare(preflight.as_ref()) { None } else { query(&parts, standing.as_ref()) };
+            forward::target(Some(&parts.uri), path.as_str(), query.as_deref())?
+        };
         self.prepare(&route, &mut parts, &exchange, connection.as_ref(), standing.as_ref())?;
         parts.uri = target.clone().into();
         let nonce = self.nonce(&route, &mut parts);
