@@ -59,7 +59,7 @@ pub fn identity(exchange: &Exchange, caller: &Caller) -> Result<[(HeaderName, He
         (SUBJECT, value(caller.subject().to_string())?),
         (TENANT, value(caller.tenant().to_string())?),
         (ROLES, value(roles.join(","))?),
-        (METHOD, value(caller.auth().to_string())?),
+        (METHOD, HeaderValue::from_static(caller.auth().as_str())),
         (DECISION, value(exchange.info().id.to_string())?),
     ])
 }
