@@ -45,16 +45,15 @@ pub trait Observer: Send + Sync {
 }
 
 /// What [`observe`] works with.
-#[derive(Clone)]
 pub(crate) struct Observing {
     pub(crate) instance: Arc<Instance>,
     pub(crate) observer: Option<Arc<dyn Observer>>,
-    pub(crate) proxies: Arc<[IpNet]>,
+    pub(crate) proxies: Vec<IpNet>,
     pub(crate) body: BodyLimit,
 }
 
 pub(crate) async fn observe(
-    observing: Observing,
+    observing: Arc<Observing>,
     mut request: Request,
     next: impl AsyncFnOnce(Request) -> Response,
 ) -> Response {

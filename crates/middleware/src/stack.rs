@@ -116,8 +116,9 @@ impl Around {
         // An application behind answers browsers that ask first, and says who may read its answers; the list is for refusals.
         let (anyone, unanswered) = if forwards { (&[][..], EVERYWHERE) } else { (anyone, unanswered) };
         let body = BodyLimit { bytes: body_bytes, time: timeout };
+        let observing = Observing { instance: Arc::clone(&instance), observer, proxies: trusted_proxies, body };
         Self(Arc::new(Layers {
-            observing: Observing { instance: Arc::clone(&instance), observer, proxies: trusted_proxies.into(), body },
+            observing: Arc::new(observing),
             instance,
             headers,
             origins: Arc::new(Origins::new(cors, anyone, unanswered)),
@@ -164,7 +165,7 @@ where
 /// What the layers work with.
 struct Layers {
     instance: Arc<Instance>,
-    observing: Observing,
+    observing: Arc<Observing>,
     headers: Arc<HeaderRules>,
     origins: Arc<Origins>,
     places: Places,
@@ -178,7 +179,7 @@ async fn through(layers: Arc<Layers>, request: Request, next: Next) -> Response 
     let (headers, instance) = (Arc::clone(&layers.headers), Arc::clone(&layers.instance));
     headers::set(headers, instance, request, async move |request| {
         cors::answer(Arc::clone(&layers.origins), request, async move |request| {
-            observe(layers.observing.clone(), request, async move |request| {
+            observe(Arc::clone(&layers.observing), request, async move |request| {
                 cors::preflight(Arc::clone(&layers.origins), request, async move |request| {
                     let whole = AssertUnwindSafe(timed(layers, request, next)).catch_unwind();
                     whole.await.unwrap_or_else(|_| panicked())

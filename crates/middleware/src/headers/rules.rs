@@ -73,7 +73,7 @@ async fn answered(
     mut request: Request,
     next: impl AsyncFnOnce(Request) -> Response,
 ) -> Response {
-    let Some(ready) = rules.of(request.uri().path()).cloned() else { return next(request).await };
+    let Some(ready) = rules.of(request.uri().path()) else { return next(request).await };
     // Without randomness there is no nonce, and nothing inline runs.
     let nonce = if ready.wants_nonce() { CspNonce::make(random).ok() } else { None };
     if let Some(nonce) = &nonce {

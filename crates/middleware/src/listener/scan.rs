@@ -473,7 +473,7 @@ mod tests {
                 let mut line = vec![b'x'; length];
                 for bare in [b'\r', b'\n', 0, 0x7f] {
                     line[at] = bare;
-                    let head = [b"GET / HTTP/1.1\r\na: ", line.as_slice(), b"\r\nb: 1\r\n\r\n"].concat();
+                    let head = [&b"GET / HTTP/1.1\r\na: "[..], &line, b"\r\nb: 1\r\n\r\n"].concat();
                     let why = if b"\r\n".contains(&bare) { Malformed::Line } else { Malformed::Header };
                     assert_eq!(refused(&head), Some(why), "{at} of {length}");
                 }
