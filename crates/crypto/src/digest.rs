@@ -1,19 +1,16 @@
 //! SHA-256, and SHA-384 for signatures that are made elsewhere.
 
-use aws_lc_rs::digest::{Context, SHA256, SHA384, digest};
+use aws_lc_rs::digest::{Context, Digest, SHA256, SHA384, digest};
 
 /// SHA-256 of `data` (FIPS 180-4).
 pub fn sha256(data: &[u8]) -> [u8; 32] {
-    sha256_parts([data])
+    // At once: a context is memory that is asked for and given back.
+    bytes(&digest(&SHA256, data))
 }
 
 /// SHA-384 of `data` (FIPS 180-4).
 pub fn sha384(data: &[u8]) -> [u8; 48] {
-    let mut out = [0; 48];
-    for (to, from) in out.iter_mut().zip(digest(&SHA384, data).as_ref()) {
-        *to = *from;
-    }
-    out
+    bytes(&digest(&SHA384, data))
 }
 
 /// SHA-256 of `data` as 64 lower-case hex digits.
@@ -27,8 +24,13 @@ pub(crate) fn sha256_parts<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> [u8
     for part in parts {
         context.update(part);
     }
-    let mut out = [0; 32];
-    for (to, from) in out.iter_mut().zip(context.finish().as_ref()) {
+    bytes(&context.finish())
+}
+
+// INVARIANT: who asks knows how long the digest is.
+fn bytes<const N: usize>(digest: &Digest) -> [u8; N] {
+    let mut out = [0; N];
+    for (to, from) in out.iter_mut().zip(digest.as_ref()) {
         *to = *from;
     }
     out

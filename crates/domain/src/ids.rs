@@ -22,6 +22,9 @@ pub struct ParseIdError(pub &'static str);
 pub struct Ulid(u128);
 
 impl Ulid {
+    /// How many letters its text has.
+    const LETTERS: usize = 26;
+
     /// Draws a new one at `now`.
     ///
     /// # Errors
@@ -50,16 +53,30 @@ impl Ulid {
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(u128::from_be_bytes(bytes))
     }
+
+    fn letters(self) -> [u8; Self::LETTERS] {
+        let (mut letters, mut rest) = ([0; Self::LETTERS], self.0);
+        for slot in letters.iter_mut().rev() {
+            let value = usize::try_from(rest & 31).unwrap_or(0);
+            *slot = ALPHABET.get(value).copied().unwrap_or(b'0');
+            rest >>= 5;
+        }
+        letters
+    }
+
+    /// Writes `prefix` and its letters at once: a text that takes them piece by piece grows in between.
+    fn write_behind<const LENGTH: usize>(self, prefix: &str, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut text = [0; LENGTH];
+        let (before, letters) = text.split_at_mut(prefix.len());
+        before.copy_from_slice(prefix.as_bytes());
+        letters.copy_from_slice(&self.letters());
+        f.write_str(std::str::from_utf8(&text).unwrap_or_default())
+    }
 }
 
 impl std::fmt::Display for Ulid {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let mut text = [0u8; 26];
-        for (slot, shift) in text.iter_mut().zip((0..26u32).rev().map(|digit| digit * 5)) {
-            let value = usize::try_from((self.0 >> shift) & 31).unwrap_or(0);
-            *slot = ALPHABET.get(value).copied().unwrap_or(b'0');
-        }
-        f.write_str(std::str::from_utf8(&text).unwrap_or_default())
+        f.write_str(std::str::from_utf8(&self.letters()).unwrap_or_default())
     }
 }
 
@@ -68,7 +85,7 @@ impl std::str::FromStr for Ulid {
 
     fn from_str(text: &str) -> Result<Self, ParseIdError> {
         // The first of 26 digits carries only 3 bits; more would overflow.
-        if text.len() != 26 || !text.starts_with(|c| matches!(c, '0'..='7')) {
+        if text.len() != Self::LETTERS || !text.starts_with(|c| matches!(c, '0'..='7')) {
             return Err(ParseIdError("ulid"));
         }
         let mut value = 0u128;
@@ -112,7 +129,8 @@ macro_rules! id {
 
         impl std::fmt::Display for $name {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                write!(f, "{}_{}", $prefix, self.0)
+                const PREFIX: &str = concat!($prefix, "_");
+                self.0.write_behind::<{ PREFIX.len() + Ulid::LETTERS }>(PREFIX, f)
             }
         }
 
@@ -297,7 +315,11 @@ impl TenantId {
 
 impl std::fmt::Display for TenantId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.is_platform() { f.write_str("ten_platform") } else { write!(f, "ten_{}", self.0) }
+        const PREFIX: &str = "ten_";
+        if self.is_platform() {
+            return f.write_str("ten_platform");
+        }
+        self.0.write_behind::<{ PREFIX.len() + Ulid::LETTERS }>(PREFIX, f)
     }
 }
 
@@ -327,8 +349,18 @@ mod tests {
         let id = CertificateId::make(Timestamp::from_micros(1_700_000_000_000_000), &SystemRandom).unwrap();
         let text = id.to_string();
         assert_eq!(text.len(), 4 + 26);
+        assert_eq!(text, format!("crt_{}", id.0));
         assert_eq!(text.parse(), Ok(id));
         assert_eq!(CertificateId::from_bytes(id.to_bytes()), id);
+    }
+
+    #[test]
+    fn the_letters_are_those_of_ulids() {
+        let text = |number: u128| Ulid(number).to_string();
+        assert_eq!(text(0), "00000000000000000000000000");
+        assert_eq!(text(u128::MAX), "7ZZZZZZZZZZZZZZZZZZZZZZZZZ");
+        assert_eq!(text(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef), "014D2PF2DBSQQG28T5CY4TQKFF");
+        assert_eq!(KeyVersionId::from_bytes([0xff; 16]).to_string(), "kv_7ZZZZZZZZZZZZZZZZZZZZZZZZZ");
     }
 
     #[test]

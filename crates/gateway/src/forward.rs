@@ -4,7 +4,7 @@ use std::{error::Error, sync::Arc, time::Duration};
 
 use axum::{body::Body, response::Response};
 use chancery_middleware::{Code, Problem, Standing};
-use http::{HeaderValue, Method, Request, header, request::Parts, uri::PathAndQuery};
+use http::{HeaderValue, Method, Request, Uri, header, request::Parts, uri::PathAndQuery};
 
 use crate::{
     Refused, Route,
@@ -109,8 +109,19 @@ async fn within<T>(patience: Duration, progress: &Progress, future: impl Future<
     }
 }
 
-/// The path and query that go on.
-pub(crate) fn target(path: &str, query: Option<&str>) -> Result<PathAndQuery, Problem> {
+/// The path and query that go on: as they came, if nothing of that is changed.
+pub(crate) fn target(came: Option<&Uri>, path: &str, query: Option<&str>) -> Result<PathAndQuery, Problem> {
+    let is_same = |came: &&PathAndQuery| {
+        came.as_str().strip_prefix(path).is_some_and(|rest| match query {
+            Some(query) => rest.strip_prefix('?') == Some(query),
+            None => rest.is_empty(),
+        })
+    };
+    // Behind the name of a server the path may be none at all, which stands for `/`.
+    let came = came.filter(|came| came.authority().is_none()).and_then(Uri::path_and_query);
+    if let Some(came) = came.filter(is_same) {
+        return Ok(came.clone());
+    }
     let target = match query {
         Some(query) => PathAndQuery::try_from(format!("{path}?{query}")),
         None => PathAndQuery::try_from(path),
@@ -121,4 +132,29 @@ pub(crate) fn target(path: &str, query: Option<&str>) -> Result<PathAndQuery, Pr
 /// Methods that no application is asked with.
 pub(crate) fn is_diagnostic(method: &Method) -> bool {
     *method == Method::TRACE || *method == Method::CONNECT || method.as_str() == "TRACK"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_goes_on_is_the_path_that_was_read_and_the_query_that_is_left() {
+        let goes = |came: &str, path: &str, query: Option<&str>| {
+            let target = target(Some(&came.parse().unwrap()), path, query).unwrap();
+            // As it is sent.
+            Uri::from(target).to_string()
+        };
+        assert_eq!(goes("/a/b?c=1", "/a/b", Some("c=1")), "/a/b?c=1");
+        assert_eq!(goes("/a/b?c=1&tenant=x", "/a/b", Some("c=1")), "/a/b?c=1");
+        assert_eq!(goes("/a/b?c=1", "/a/b", None), "/a/b");
+        assert_eq!(goes("/a/b", "/a/b", None), "/a/b");
+        assert_eq!(goes("/a/b?", "/a/b", Some("")), "/a/b?");
+        assert_eq!(goes("/%61/b?c=1", "/a/b", Some("c=1")), "/a/b?c=1");
+        assert_eq!(goes("/a/b/c", "/a/b", None), "/a/b");
+        for came in ["http://a", "http://a/", "http://a?b"] {
+            assert_eq!(goes(came, "/", None), "/", "{came}");
+        }
+        assert_eq!(goes("http://a?b", "/", Some("b")), "/?b");
+    }
 }

@@ -20,9 +20,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use chancery_domain::{Instance, access::Caller, audit::refusals, ids::WebhookSourceId};
-use chancery_middleware::{
-    Code, Exchange, Limits, Observer, Problem, Template, Watched, around_whole, listener::Connection,
-};
+use chancery_middleware::{Around, Code, Exchange, Limits, Observer, Problem, Template, Watched, listener::Connection};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header, request::Parts};
 
 use crate::{
@@ -125,16 +123,16 @@ impl Gateway {
     /// The door: all layers of design §3 around the forwarding.
     pub fn router(self: &Arc<Self>, observer: Option<Arc<dyn Observer>>, limits: Limits) -> Router {
         let limits = Limits { forwards: true, ..limits };
+        let (gateway, around) = (Arc::clone(self), Around::new(Arc::clone(&self.instance), observer, limits));
+        // Outside of all layers, for they log what this finds.
+        let found = move |request: Request<Body>, next: Next| find(Arc::clone(&gateway), around.clone(), request, next);
         // No routes of axum's: it would take every path apart again.
-        let forwarding = Router::new().fallback(handle).with_state(Arc::clone(self));
-        around_whole(forwarding, Arc::clone(&self.instance), observer, limits)
-            // Outside of them all, for they log what this finds.
-            .layer(middleware::from_fn_with_state(Arc::clone(self), find))
+        Router::new().fallback(handle).with_state(Arc::clone(self)).layer(middleware::from_fn(found))
     }
 }
 
 /// Looks for the request's route, once: policy, log and forwarding use what is found here.
-async fn find(State(gateway): State<Arc<Gateway>>, mut request: Request<Body>, next: Next) -> Response {
+async fn find(gateway: Arc<Gateway>, around: Around, mut request: Request<Body>, next: Next) -> Response {
     let extended = extended::unfold(&mut request, &gateway.instance);
     let found = preflight::find(&gateway.table(), &request);
     let template = match &found {
@@ -149,7 +147,7 @@ async fn find(State(gateway): State<Arc<Gateway>>, mut request: Request<Body>, n
     }
     request.extensions_mut().insert(found);
     let asks_for_head = *request.method() == Method::HEAD;
-    let response = unmeasured(next.run(request).await, asks_for_head);
+    let response = unmeasured(around.run(request, next).await, asks_for_head);
     if extended { extended::fold(response) } else { response }
 }
 
@@ -213,8 +211,10 @@ impl Gateway {
         if let Some(standing) = &standing {
             verdicts.take(count(&route, &exchange, Some(&standing.call().caller)).await)?;
         }
-        let query = if Preflight::is_bare(preflight.as_ref()) { None } else { query(&parts, standing.as_ref()) };
-        let target = forward::target(path.as_str(), query.as_deref())?;
+        let target = {
+            let query = if Preflight::is_bare(preflight.as_ref()) { None } else { query(&parts, standing.as_ref()) };
+            forward::target(Some(&parts.uri), path.as_str(), query.as_deref())?
+        };
         self.prepare(&route, &mut parts, &exchange, connection.as_ref(), standing.as_ref())?;
         parts.uri = target.clone().into();
         let nonce = self.nonce(&route, &mut parts);

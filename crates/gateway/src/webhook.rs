@@ -122,7 +122,7 @@ pub(crate) async fn hand_on(
     headers.insert(ASSERTION, asserted(instance, &onward).await?);
     // Whoever sent it spoke TLS: providers know nothing else.
     hygiene::introduce(&mut headers, &Origin { address: None, secure: true, host: None, request: id });
-    let target = forward::target(path.as_str(), None)?;
+    let target = forward::target(None, path.as_str(), None)?;
     let mut request = Request::new(Body::from(body));
     (*request.method_mut(), *request.uri_mut(), *request.headers_mut()) =
         (Method::POST, target.clone().into(), headers);

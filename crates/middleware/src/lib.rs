@@ -63,7 +63,7 @@ pub use preflight::preflight;
 pub use problem::{Code, Problem};
 pub use room::{Party, Room, Taken};
 pub use shares::Shares;
-pub use stack::{Limits, Template, around, around_whole, layer};
+pub use stack::{Around, Limits, Template, around, layer};
 pub use standing::Standing;
 pub use upload::Upload;
 pub use webhook::{GuardError, VerifiedWebhook, WebhookGuard};

@@ -1,6 +1,6 @@
 //! Limits on the way in, and what every response says of them.
 
-use std::{fmt::Write as _, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     extract::Request,
@@ -129,18 +129,49 @@ pub(crate) fn tell(exchange: &Exchange, headers: &mut HeaderMap) {
     headers.insert(REMAINING, HeaderValue::from(tightest.answer.remaining));
     let at = exchange.instance().now().as_seconds().saturating_add_unsigned(reset(tightest));
     headers.insert(RESET, HeaderValue::from(at));
-    let (mut policies, mut left) = (String::with_capacity(64), String::with_capacity(64));
+    // Roughly as much as they take.
+    let room = kept.len() * 32;
+    let (mut policies, mut left) = (Vec::with_capacity(room), Vec::with_capacity(room));
     for one in shown() {
-        let (between, name) = (if policies.is_empty() { "" } else { ", " }, one.policy.name());
-        // Names are of small letters, digits, `_` and `-`: nothing to escape. A text takes all that is written into it.
-        let _ = write!(policies, "{between}\"{name}\";q={};w={}", one.limit.count, one.limit.seconds);
-        let _ = write!(left, "{between}\"{name}\";r={};t={}", one.answer.remaining, wait(exchange, one));
+        let (name, limit, answer) = (one.policy.name(), one.limit, &one.answer);
+        push_member(&mut policies, name, [("q", limit.count.into()), ("w", limit.seconds.into())]);
+        push_member(&mut left, name, [("r", answer.remaining.into()), ("t", wait(exchange, one))]);
     }
     for (name, text) in [(POLICY, policies), (FIELD, left)] {
         if let Ok(value) = HeaderValue::try_from(text) {
             headers.insert(name, value);
         }
     }
+}
+
+/// One more of a list. Names are of small letters, digits, `_` and `-`: nothing to escape.
+fn push_member(list: &mut Vec<u8>, name: &str, parameters: [(&str, u64); 2]) {
+    if !list.is_empty() {
+        list.extend_from_slice(b", ");
+    }
+    list.push(b'"');
+    list.extend_from_slice(name.as_bytes());
+    list.push(b'"');
+    for (parameter, number) in parameters {
+        list.push(b';');
+        list.extend_from_slice(parameter.as_bytes());
+        list.push(b'=');
+        push_number(list, number);
+    }
+}
+
+/// In digits. There are a dozen numbers in each answer: formatting them costs more than all that is counted for it.
+fn push_number(text: &mut Vec<u8>, number: u64) {
+    let (mut digits, mut rest) = ([b'0'; 20], number);
+    let mut from = digits.len();
+    for digit in digits.iter_mut().rev() {
+        *digit += u8::try_from(rest % 10).unwrap_or_default();
+        (rest, from) = (rest / 10, from - 1);
+        if rest == 0 {
+            break;
+        }
+    }
+    text.extend_from_slice(digits.get(from..).unwrap_or_default());
 }
 
 /// In how many seconds more may be done: as much as was asked for, of a limit that refuses, so that `Retry-After` is no earlier; otherwise
@@ -176,6 +207,16 @@ fn tightness(judged: &Judged) -> (bool, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn members_of_a_list_are_written_as_they_are_formatted() {
+        let (mut list, mut wanted) = (Vec::new(), Vec::new());
+        for number in [0, 1, 9, 10, 99, 100, 10_000_000, 4_294_967_295, u64::MAX / 10, u64::MAX] {
+            push_member(&mut list, "api_key", [("r", number), ("t", 60)]);
+            wanted.push(format!("\"api_key\";r={number};t=60"));
+            assert_eq!(std::str::from_utf8(&list).unwrap(), wanted.join(", "));
+        }
+    }
 
     #[test]
     fn nobody_is_told_to_come_earlier_and_nobody_much_later() {

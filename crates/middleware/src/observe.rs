@@ -45,16 +45,15 @@ pub trait Observer: Send + Sync {
 }
 
 /// What [`observe`] works with.
-#[derive(Clone)]
 pub(crate) struct Observing {
     pub(crate) instance: Arc<Instance>,
     pub(crate) observer: Option<Arc<dyn Observer>>,
-    pub(crate) proxies: Arc<[IpNet]>,
+    pub(crate) proxies: Vec<IpNet>,
     pub(crate) body: BodyLimit,
 }
 
 pub(crate) async fn observe(
-    observing: Observing,
+    observing: Arc<Observing>,
     mut request: Request,
     next: impl AsyncFnOnce(Request) -> Response,
 ) -> Response {
@@ -101,7 +100,8 @@ pub(crate) async fn observe(
     response
 }
 
-/// In a response's extensions: it is an application's own, and its headers stay as they are but for what says what it runs on.
+/// In a response's extensions: it is an application's own, and its headers stay as they are. Whoever forwards it has taken out what tells
+/// what it runs on ([`remove_telling`](crate::headers::remove_telling)).
 #[derive(Debug, Clone, Copy)]
 pub struct Forwarded;
 

@@ -99,19 +99,40 @@ pub fn around(router: Router, instance: Arc<Instance>, observer: Option<Arc<dyn 
     let router = router
         .fallback(|| async { Problem::new(Code::NotFound) })
         .method_not_allowed_fallback(|| async { Problem::new(Code::MethodNotAllowed) });
-    around_whole(router, instance, observer, limits)
+    let around = Around::new(instance, observer, limits);
+    // All of them in one of axum's: with one each, a request would box ten futures and clone ten routers.
+    router.layer(middleware::from_fn(move |request: Request, next: Next| around.clone().run(request, next)))
 }
 
-/// As [`around`], for a router whose own fallback answers what no route of it does.
-pub fn around_whole(
-    router: Router,
-    instance: Arc<Instance>,
-    observer: Option<Arc<dyn Observer>>,
-    limits: Limits,
-) -> Router {
-    let layers = layers(instance, observer, limits);
-    // All of them in one of axum's: with one each, a request would box ten futures and clone ten routers.
-    router.layer(middleware::from_fn(move |request: Request, next: Next| through(Arc::clone(&layers), request, next)))
+/// Every layer, for a layer of [`axum::middleware::from_fn`] that does something more around them: two of axum's are one too many.
+#[derive(Clone)]
+pub struct Around(Arc<Layers>);
+
+impl Around {
+    /// As [`around`] has them.
+    pub fn new(instance: Arc<Instance>, observer: Option<Arc<dyn Observer>>, limits: Limits) -> Self {
+        let Limits { body_bytes, timeout, concurrent, trusted_proxies, own_bounds, edge, forwards } = limits;
+        let Edge { headers, cors, anyone, unanswered, .. } = edge;
+        // An application behind answers browsers that ask first, and says who may read its answers; the list is for refusals.
+        let (anyone, unanswered) = if forwards { (&[][..], EVERYWHERE) } else { (anyone, unanswered) };
+        let body = BodyLimit { bytes: body_bytes, time: timeout };
+        let observing = Observing { instance: Arc::clone(&instance), observer, proxies: trusted_proxies, body };
+        Self(Arc::new(Layers {
+            observing: Arc::new(observing),
+            instance,
+            headers,
+            origins: Arc::new(Origins::new(cors, anyone, unanswered)),
+            places: Places::new(concurrent),
+            body,
+            own_bounds,
+            forwards,
+        }))
+    }
+
+    /// Takes a request through them, and what they let pass to `next`.
+    pub async fn run(self, request: Request, next: Next) -> Response {
+        through(self.0, request, next).await
+    }
 }
 
 /// The same layers around any service of HTTP that never fails, for applications without an axum router.
@@ -134,35 +155,17 @@ where
     B: HttpBody<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    let layers = layers(instance, observer, limits);
-    let ours = move |request: Request, next: Next| through(Arc::clone(&layers), request, next);
+    let around = Around::new(instance, observer, limits);
+    let ours = move |request: Request, next: Next| around.clone().run(request, next);
     ServiceBuilder::new()
         .map_request(|request: http::Request<B>| request.map(Body::new))
         .layer(middleware::from_fn::<_, (Request,)>(ours))
 }
 
-fn layers(instance: Arc<Instance>, observer: Option<Arc<dyn Observer>>, limits: Limits) -> Arc<Layers> {
-    let Limits { body_bytes, timeout, concurrent, trusted_proxies, own_bounds, edge, forwards } = limits;
-    let Edge { headers, cors, anyone, unanswered, .. } = edge;
-    // An application behind answers browsers that ask first, and says who may read its answers; the list is for refusals.
-    let (anyone, unanswered) = if forwards { (&[][..], EVERYWHERE) } else { (anyone, unanswered) };
-    let body = BodyLimit { bytes: body_bytes, time: timeout };
-    Arc::new(Layers {
-        observing: Observing { instance: Arc::clone(&instance), observer, proxies: trusted_proxies.into(), body },
-        instance,
-        headers,
-        origins: Arc::new(Origins::new(cors, anyone, unanswered)),
-        places: Places::new(concurrent),
-        body,
-        own_bounds,
-        forwards,
-    })
-}
-
 /// What the layers work with.
 struct Layers {
     instance: Arc<Instance>,
-    observing: Observing,
+    observing: Arc<Observing>,
     headers: Arc<HeaderRules>,
     origins: Arc<Origins>,
     places: Places,
@@ -176,7 +179,7 @@ async fn through(layers: Arc<Layers>, request: Request, next: Next) -> Response 
     let (headers, instance) = (Arc::clone(&layers.headers), Arc::clone(&layers.instance));
     headers::set(headers, instance, request, async move |request| {
         cors::answer(Arc::clone(&layers.origins), request, async move |request| {
-            observe(layers.observing.clone(), request, async move |request| {
+            observe(Arc::clone(&layers.observing), request, async move |request| {
                 cors::preflight(Arc::clone(&layers.origins), request, async move |request| {
                     let whole = AssertUnwindSafe(timed(layers, request, next)).catch_unwind();
                     whole.await.unwrap_or_else(|_| panicked())

@@ -193,24 +193,17 @@ async fn known(
     | Presented::OldApiKey(text)
     | Presented::AccessToken(text)
     | Presented::BoundToken(text, _)) = presented;
-    // Garbage is turned away before it costs a look-up or makes anybody wait.
-    match presented {
-        Presented::ApiKey(text) => {
-            drop(ApiKeyText::parse(text.expose()).map_err(|_| AuthenticateError::invalid("malformed API key"))?)
-        }
-        Presented::OldApiKey(text) if old::can_be(text.expose()) => {}
-        Presented::OldApiKey(_) => return Err(AuthenticateError::invalid("no credential of ours")),
-        Presented::AccessToken(text) | Presented::BoundToken(text, _) => {
-            tokens::check_form(text.expose()).map_err(AuthenticateError::invalid)?
-        }
-    }
     let digest = sha256(text.expose().as_bytes());
     let now = instance.now();
     let remembered = instance.callers.fresh(&digest, now);
     let looked_up = remembered.is_none();
     let entry = match remembered {
+        // It had the form of a credential when it was looked up.
         Some(entry) => entry,
-        None => look_up(instance, presented, digest, request).await?,
+        None => {
+            check_form(presented)?;
+            look_up(instance, presented, digest, request).await?
+        }
     };
     if entry.caller.expires_at.is_some_and(|end| end <= now) {
         return Err(AuthenticateError::expired("expired"));
@@ -221,6 +214,20 @@ async fn known(
         return Err(AuthenticateError::denied("address not allowed"));
     }
     Ok((entry, looked_up))
+}
+
+/// Garbage is turned away before it costs a look-up or makes anybody wait.
+fn check_form(presented: &Presented) -> Result<(), AuthenticateError> {
+    match presented {
+        Presented::ApiKey(text) => {
+            ApiKeyText::parse(text.expose()).map(drop).map_err(|_| AuthenticateError::invalid("malformed API key"))
+        }
+        Presented::OldApiKey(text) if old::can_be(text.expose()) => Ok(()),
+        Presented::OldApiKey(_) => Err(AuthenticateError::invalid("no credential of ours")),
+        Presented::AccessToken(text) | Presented::BoundToken(text, _) => {
+            tokens::check_form(text.expose()).map_err(AuthenticateError::invalid)
+        }
+    }
 }
 
 /// A bound token comes with a proof of its key, each proof once; and no other with one.

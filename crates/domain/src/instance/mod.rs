@@ -374,12 +374,14 @@ impl Instance {
         &self.local_limiter
     }
 
+    /// Who counts against limits, if not this process alone.
+    pub(crate) fn shared_limiter(&self) -> Option<&dyn Limiter> {
+        self.limiter.get().map(|limiter| &**limiter)
+    }
+
     /// Who counts against limits.
     pub(crate) fn limiter(&self) -> &dyn Limiter {
-        match self.limiter.get() {
-            Some(limiter) => &**limiter,
-            None => &self.local_limiter,
-        }
+        self.shared_limiter().unwrap_or(&self.local_limiter)
     }
 
     /// Addresses whose requests are not answered, as this node knows them.

@@ -219,17 +219,18 @@ async fn named(
     for name in names {
         // Who wrote it down believes in it.
         let rule = settings.named(name).ok_or(Failure::Internal("a limit that is named and that nobody knows"))?;
+        let is_asked_now = (rule.per == Per::Address) == caller.is_none();
         // What is named twice counts once, and what counts every request has counted this one.
         let named = rules.iter().any(|other| other.policy.id() == rule.policy.id());
-        if !named && !rule.on.holds(request.method, request.route) {
+        if is_asked_now && !named && !rule.on.holds(request.method, request.route) {
             rules.push(rule);
         }
     }
     match caller {
-        None if rules.iter().all(|rule| rule.per != Per::Address) => Ok(Verdict::default()),
+        _ if rules.is_empty() => Ok(Verdict::default()),
         None => {
             let place = place_at(instance, request.address).await?;
-            let questions = place.questions(rules.into_iter().filter(|rule| rule.per == Per::Address), question);
+            let questions = place.questions(rules.into_iter(), question);
             ask(instance, &place.together, questions, request, None).await
         }
         Some(caller) => {
@@ -291,7 +292,11 @@ async fn ask(
     }
     let asks: Vec<Ask<'_>> =
         questions.iter().map(|one| Ask { policy: &one.policy, limit: one.limit, of: one.of, cost: 1 }).collect();
-    let answers = instance.limiter().take(together, &asks, instance.now()).await?;
+    let answers = match instance.shared_limiter() {
+        Some(shared) => shared.take(together, &asks, instance.now()).await?,
+        // Nobody is waited for: nothing is boxed for that either.
+        None => instance.local_limiter().judge(together, &asks, instance.now()),
+    };
     if answers.len() != asks.len() {
         return Err(Failure::Internal("answers of the counts"));
     }

@@ -1,5 +1,7 @@
 //! What goes on to the application of a request: its query and its headers.
 
+use std::borrow::Cow;
+
 use chancery_middleware::{Exchange, Problem, Standing, headers::CspNonce, listener::Connection};
 use http::{HeaderName, HeaderValue, header, request::Parts};
 
@@ -13,18 +15,21 @@ use crate::{
 const NONCE: HeaderName = HeaderName::from_static("x-csp-nonce");
 
 /// The query that goes on: a name of another tenant does not, where it was not refused (design §3).
-pub(super) fn query(parts: &Parts, standing: Option<&Standing>) -> Option<String> {
+pub(super) fn query<'a>(parts: &'a Parts, standing: Option<&Standing>) -> Option<Cow<'a, str>> {
     let query = parts.uri.query()?;
-    let Some(standing) = standing else { return Some(query.to_owned()) };
+    let Some(standing) = standing else { return Some(query.into()) };
     let call = standing.call();
     let foreign = |name: &str, named: &str| {
         (name == "tenant" || name == "tenant_id")
             && named != call.caller.tenant_slug()
             && named.parse() != Ok(call.tenant())
     };
-    let is_foreign = |pair: &&str| form_urlencoded::parse(pair.as_bytes()).any(|(name, named)| foreign(&name, &named));
+    let is_foreign = |pair: &str| form_urlencoded::parse(pair.as_bytes()).any(|(name, named)| foreign(&name, &named));
+    if !query.split('&').any(is_foreign) {
+        return Some(query.into());
+    }
     let kept: Vec<&str> = query.split('&').filter(|pair| !is_foreign(pair)).collect();
-    (!kept.is_empty()).then(|| kept.join("&"))
+    (!kept.is_empty()).then(|| kept.join("&").into())
 }
 
 /// Whether a query says by which other method a POST is to be taken. Symfony, Laravel and Spring read `_method`, ASP.NET and others the

@@ -74,9 +74,14 @@ impl Parameter {
 
     /// What is wrong with the values, whatever kind they are taken for.
     fn fault(&self, values: &[String]) -> Option<(&'static str, &'static str)> {
+        let candidates = self.candidates(values);
+        // Asked first, for it makes no words: most are right, and a number is none as the text that it came as.
+        if candidates.iter().any(|candidate| self.checks.is_valid(candidate)) {
+            return None;
+        }
         let mut closest = None;
-        for candidate in self.candidates(values) {
-            let error = self.checks.iter_errors(&candidate).next()?;
+        for candidate in &candidates {
+            let error = self.checks.iter_errors(candidate).next()?;
             let said = faults::said(error.kind());
             // That a number is too large says more than that it is no text.
             if closest.is_none() || said.0 != "type" {
@@ -120,9 +125,12 @@ fn number(text: &str) -> Value {
 
 /// A text as a truth value, in the ways that frameworks take.
 fn truth(text: &str) -> Option<Value> {
-    match text.to_ascii_lowercase().as_str() {
-        "true" | "t" | "on" | "yes" | "y" | "1" => Some(Value::Bool(true)),
-        "false" | "f" | "off" | "no" | "n" | "0" => Some(Value::Bool(false)),
-        _ => None,
+    let is_one_of = |words: [&str; 6]| words.iter().any(|word| text.eq_ignore_ascii_case(word));
+    if is_one_of(["true", "t", "on", "yes", "y", "1"]) {
+        Some(Value::Bool(true))
+    } else if is_one_of(["false", "f", "off", "no", "n", "0"]) {
+        Some(Value::Bool(false))
+    } else {
+        None
     }
 }

@@ -19,6 +19,7 @@ pub use judge::{CspFinding, DIRECTIVES, Severity, judge};
 pub use nonce::CspNonce;
 pub use profile::{Frame, HeaderProfile, Hsts, Isolation, Permission, Preset, Referrer, XssFilter};
 pub use ready::{BadProfile, HeaderMode, ReadyHeaders};
+pub use removed::remove_telling;
 pub(crate) use rules::set;
 pub use rules::{HeaderRules, with_headers};
 pub use structured::{Dictionary, Item, Member, NotStructured};

@@ -1,6 +1,9 @@
 //! A profile made ready: values that are set on every response without being written anew.
 
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{self, Entry},
+};
 
 use super::{
     csp::{Csp, NONCE},
@@ -21,6 +24,8 @@ const ISOLATION: [HeaderName; 3] = [
 const CROSS_DOMAIN: HeaderName = HeaderName::from_static("x-permitted-cross-domain-policies");
 /// What reports go to, within one response.
 const GROUP: &str = "csp";
+/// How many fields a response may get besides those of a profile.
+const MORE: usize = 10;
 
 /// What happens to a header that is there already: an application's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -175,18 +180,21 @@ impl ReadyHeaders {
     pub fn apply(&self, headers: &mut HeaderMap, mode: HeaderMode, nonce: Option<&CspNonce>) -> Vec<HeaderName> {
         removed::remove_telling(headers);
         let mut conflicts = Vec::new();
-        let mut put = |name: &HeaderName, value: HeaderValue| {
-            let mut there = headers.get_all(name).iter();
-            let same = match (there.next(), there.next()) {
-                (None, _) => None,
-                (Some(one), None) => Some(*one == value),
-                _ => Some(false),
-            };
-            if same == Some(false) {
-                conflicts.push(name.clone());
+        // Once, and not with every few of them: with room for what limits say, and for the request's id.
+        headers.reserve(self.values.len() + MORE);
+        let mut put = |name: &HeaderName, value: HeaderValue| match headers.entry(name) {
+            Entry::Vacant(free) => {
+                free.insert(value);
             }
-            if same.is_none() || (same == Some(false) && mode == HeaderMode::Enforce) {
-                headers.insert(name, value);
+            Entry::Occupied(mut there) => {
+                let mut values = there.iter();
+                let is_same = values.next() == Some(&value) && values.next().is_none();
+                if !is_same {
+                    conflicts.push(name.clone());
+                }
+                if !is_same && mode == HeaderMode::Enforce {
+                    there.insert(value);
+                }
             }
         };
         for (name, value) in &self.values {

@@ -10,7 +10,6 @@ use super::{
     nonce::CspNonce,
     profile::{HeaderProfile, Preset},
     ready::{BadProfile, HeaderMode, ReadyHeaders},
-    removed::remove_telling,
 };
 use crate::Forwarded;
 
@@ -74,17 +73,15 @@ async fn answered(
     mut request: Request,
     next: impl AsyncFnOnce(Request) -> Response,
 ) -> Response {
-    let Some(ready) = rules.of(request.uri().path()).cloned() else { return next(request).await };
+    let Some(ready) = rules.of(request.uri().path()) else { return next(request).await };
     // Without randomness there is no nonce, and nothing inline runs.
     let nonce = if ready.wants_nonce() { CspNonce::make(random).ok() } else { None };
     if let Some(nonce) = &nonce {
         request.extensions_mut().insert(nonce.clone());
     }
     let mut response = next(request).await;
-    if response.extensions().get::<Forwarded>().is_some() {
-        // An application's pages are its own.
-        remove_telling(response.headers_mut());
-    } else {
+    // An application's pages are its own.
+    if response.extensions().get::<Forwarded>().is_none() {
         ready.apply(response.headers_mut(), HeaderMode::Enforce, nonce.as_ref());
     }
     response

@@ -3,6 +3,10 @@
 //! Two programs that read the same bytes in two ways let a stranger put a request into somebody else's connection. So whatever has
 //! two readings is refused before hyper sees it, which quietly drops a `Content-Length` beside `Transfer-Encoding`, joins equal
 //! lengths, and takes a bare line feed for a line's end.
+//!
+//! Every byte of every head passes here, so ends of lines are searched for many bytes at a time, and letters are looked up.
+
+use memchr::{memchr, memchr_iter, memchr2_iter};
 
 /// How many header lines a head may have.
 const MAX_LINES: usize = 100;
@@ -171,7 +175,7 @@ impl Scan {
         }
         let State::Head(searched) = self.state else { return Step::More };
         let from = searched.saturating_sub(3);
-        let end = rest.get(from..).unwrap_or_default().windows(4).position(|four| four == b"\r\n\r\n");
+        let end = empty_line(rest.get(from..).unwrap_or_default());
         let Some(end) = end.map(|end| from + end) else {
             if rest.len() > self.head_bytes {
                 return Step::Refused(Malformed::Large);
@@ -218,7 +222,7 @@ impl Scan {
     }
 
     fn trailers(&mut self, rest: &[u8]) -> Step {
-        let end = if rest.starts_with(b"\r\n") { Some(0) } else { find(rest, b"\r\n\r\n").map(|end| end + 2) };
+        let end = if rest.starts_with(b"\r\n") { Some(0) } else { empty_line(rest).map(|end| end + 2) };
         let Some(end) = end else {
             return if rest.len() > MAX_TRAILERS || has_bare_line_end(rest, 0) { Step::Broken } else { Step::More };
         };
@@ -244,23 +248,31 @@ fn taken(rest: &[u8], left: u64) -> (usize, u64) {
     (taken, left - taken as u64)
 }
 
-fn find(bytes: &[u8], what: &[u8; 4]) -> Option<usize> {
-    bytes.windows(4).position(|four| four == what)
+/// Where an empty line ends what is before it.
+fn empty_line(bytes: &[u8]) -> Option<usize> {
+    let mut feeds = memchr_iter(b'\n', bytes);
+    feeds.find_map(|feed| bytes.get(..=feed)?.strip_suffix(b"\r\n\r\n").map(<[u8]>::len))
 }
 
 /// A line feed without a carriage return before it, or the other way round, behind what was searched.
 fn has_bare_line_end(bytes: &[u8], searched: usize) -> bool {
     let fresh = bytes.get(searched.saturating_sub(1)..).unwrap_or_default();
-    let bare = |two: &[u8]| match two {
-        [before, b'\n'] => *before != b'\r',
-        [b'\r', after] => *after != b'\n',
+    let bare = |at: usize| match fresh.get(at..) {
+        // What comes behind the last byte is not known yet.
+        Some([b'\r', after, ..]) => *after != b'\n',
+        Some([b'\n', ..]) => at.checked_sub(1).is_some_and(|before| fresh.get(before) != Some(&b'\r')),
         _ => false,
     };
-    fresh.windows(2).any(bare) || bytes.first() == Some(&b'\n')
+    memchr2_iter(b'\r', b'\n', fresh).any(bare) || bytes.first() == Some(&b'\n')
 }
 
 fn split_lines(head: &[u8]) -> impl Iterator<Item = &[u8]> {
-    head.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line))
+    let (mut from, ends) = (0, memchr_iter(b'\n', head).chain(std::iter::once(head.len())));
+    ends.map(move |end| {
+        let line = head.get(from..end).unwrap_or_default();
+        from = end + 1;
+        line.strip_suffix(b"\r").unwrap_or(line)
+    })
 }
 
 /// What follows a head: it is without its last empty line.
@@ -311,7 +323,8 @@ fn request_line(line: &[u8]) -> Result<bool, Malformed> {
         return Err(Malformed::RequestLine);
     };
     // The last four are what hyper would refuse by itself, or cut off.
-    let printable = !target.is_empty() && target.iter().all(|byte| byte.is_ascii_graphic() && !b"<>`#".contains(byte));
+    let printable =
+        !target.is_empty() && all(target, |byte| byte.is_ascii_graphic() && !matches!(byte, b'<' | b'>' | b'`' | b'#'));
     if method.is_empty() || !method.iter().all(|byte| is_token(*byte)) || method == b"CONNECT" || !printable {
         return Err(Malformed::RequestLine);
     }
@@ -323,9 +336,9 @@ fn request_line(line: &[u8]) -> Result<bool, Malformed> {
 }
 
 fn header(line: &[u8]) -> Option<(&[u8], &[u8])> {
-    let colon = line.iter().position(|byte| *byte == b':')?;
+    let colon = memchr(b':', line)?;
     let (name, value) = (line.get(..colon)?, line.get(colon + 1..)?);
-    let clean = value.iter().all(|byte| *byte == b'\t' || (*byte >= b' ' && *byte != 0x7f));
+    let clean = all(value, |byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f));
     (!name.is_empty() && name.iter().all(|byte| is_token(*byte)) && clean).then(|| (name, value.trim_ascii()))
 }
 
@@ -336,9 +349,25 @@ fn is_trailer(line: &[u8]) -> bool {
     header(line).is_some_and(|(name, _)| !FRAMING.iter().any(|framing| name.eq_ignore_ascii_case(framing)))
 }
 
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+/// Whether all bytes are such. Without a way out in between, which is a few comparisons of many bytes at a time.
+fn all(bytes: &[u8], is_such: impl Fn(u8) -> bool) -> bool {
+    bytes.iter().fold(true, |all, byte| all & is_such(*byte))
 }
+
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii() && (TOKENS >> byte) & 1 == 1
+}
+
+/// Of each letter whether a name may have it (RFC 9110 §5.6.2).
+const TOKENS: u128 = {
+    let mut tokens = 0_u128;
+    let mut letters: &[u8] = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    while let [letter, rest @ ..] = letters {
+        tokens |= 1_u128 << *letter;
+        letters = rest;
+    }
+    tokens
+};
 
 /// The size in front of extensions, which are visible letters and mean nothing to us.
 fn chunk_size(line: &[u8]) -> Option<u64> {
@@ -428,6 +457,28 @@ mod tests {
         assert_eq!(refused(old), Some(Malformed::Coding));
         assert_eq!(refused(&[b"GET / HTTP/1.1\r\na: ".to_vec(), vec![b'x'; 2000]].concat()), Some(Malformed::Large));
         assert_eq!(refused(b"GET / HTTP/1.1\n"), Some(Malformed::Line), "at once, not when the time is over");
+    }
+
+    #[test]
+    fn of_all_bytes_letters_digits_and_fifteen_signs_may_stand_in_a_name() {
+        let fits = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+        assert!((0..=u8::MAX).all(|byte| is_token(byte) == fits(&byte)));
+    }
+
+    /// Ends of lines are searched for many bytes at a time: none may be missed, wherever in them it is.
+    #[test]
+    fn a_bare_end_of_a_line_is_found_wherever_it_is() {
+        for length in 1..80 {
+            for at in 0..length {
+                let mut line = vec![b'x'; length];
+                for bare in [b'\r', b'\n', 0, 0x7f] {
+                    line[at] = bare;
+                    let head = [&b"GET / HTTP/1.1\r\na: "[..], &line, b"\r\nb: 1\r\n\r\n"].concat();
+                    let why = if b"\r\n".contains(&bare) { Malformed::Line } else { Malformed::Header };
+                    assert_eq!(refused(&head), Some(why), "{at} of {length}");
+                }
+            }
+        }
     }
 
     #[test]
