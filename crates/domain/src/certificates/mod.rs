@@ -28,7 +28,7 @@ pub(crate) use offline::archive_parts;
 pub use offline::{PackReport, PackVerdict, verify_archive, verify_pack};
 pub(crate) use pack::archive::ArchiveParts;
 pub(crate) use pack::archive::{ArchiveFile, archive};
-pub use pack::{PackScope, assemble, export, pack};
+pub use pack::{PackScope, assemble, export, pack, undisclosed};
 pub use payload::{Claim, Evidence};
 pub use revoke::revoke;
 pub use trust::trust_file;
