@@ -23,7 +23,7 @@ mod zip;
 pub use batch::issue_all;
 pub use issue::{CertificateError, Issued, get, issue};
 pub(crate) use issue::{issue_within, state, with_key_of_today};
-pub use lists::{CertificateFilter, list};
+pub use lists::{CertificateFilter, ListedCertificate, list};
 pub(crate) use offline::archive_parts;
 pub use offline::{PackReport, PackVerdict, verify_archive, verify_pack};
 pub(crate) use pack::archive::ArchiveParts;
