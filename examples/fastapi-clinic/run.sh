@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 export PYTHONDONTWRITEBYTECODE=1
-environment=${ENVIRONMENT:-$(cd ../.. && pwd)/target/venv-example}
+venv=${VENV:-$(cd ../.. && pwd)/target/venv-example}
 port=${PORT:-8000} front=${FRONT:-8080} api=${API:-8700}
 work=$(mktemp -d)
 children=()
@@ -12,14 +12,14 @@ finish() { for child in "${children[@]}"; do kill "$child" 2>/dev/null || true; 
 trap finish EXIT
 
 # What pip installs is exactly what the file names, by its hashes.
-if ! cmp -s requirements.txt "$environment/requirements.txt"; then
-    python3 -m venv --clear "$environment"
-    "$environment/bin/pip" install --quiet --require-hashes --only-binary :all: -r requirements.txt
-    cp requirements.txt "$environment/requirements.txt"
+if ! cmp -s requirements.txt "$venv/requirements.txt"; then
+    python3 -m venv --clear "$venv"
+    "$venv/bin/pip" install --quiet --require-hashes --only-binary :all: -r requirements.txt
+    cp requirements.txt "$venv/requirements.txt"
 fi
 until_it_answers() { # URL [KEY]
     for _ in $(seq 200); do
-        if "$environment/bin/python" - "$1" "${2:-}" 2>/dev/null <<'END'
+        if "$venv/bin/python" - "$1" "${2:-}" 2>/dev/null <<'END'
 import sys, urllib.request
 urllib.request.urlopen(urllib.request.Request(sys.argv[1], headers={"Authorization": f"Bearer {sys.argv[2]}"} if sys.argv[2] else {}), timeout=2)
 END
@@ -29,7 +29,7 @@ END
     echo "nothing answers at $1" >&2
     exit 1
 }
-own_tests() { "$environment/bin/python" -m pytest -q -p no:cacheprovider tests --base-url "$1"; }
+own_tests() { "$venv/bin/python" -m pytest -q -p no:cacheprovider tests --base-url "$1"; }
 # Starts the gateway with these arguments, in the place of the one that runs.
 gateway=
 gateway() {
@@ -41,7 +41,7 @@ gateway() {
 }
 
 echo "-- alone, at http://127.0.0.1:$port"
-"$environment/bin/uvicorn" clinic.main:app --port "$port" --log-level warning &
+"$venv/bin/uvicorn" clinic.main:app --port "$port" --log-level warning &
 children+=($!)
 until_it_answers "http://127.0.0.1:$port/health"
 own_tests "http://127.0.0.1:$port"
@@ -77,7 +77,7 @@ body_bytes = 67108864
 END
 gateway --config "$work/chancery.toml"
 (until_it_answers "http://127.0.0.1:$api/readyz") || { tail -20 "$work/gateway.log"; exit 1; }
-key=$(ADMIN=$(cat "$work/data/admin-api-key") "$environment/bin/python" - "http://127.0.0.1:$api" <<'END'
+key=$(ADMIN=$(cat "$work/data/admin-api-key") "$venv/bin/python" - "http://127.0.0.1:$api" <<'END'
 import os, sys, httpx
 api = httpx.Client(base_url=sys.argv[1], headers={"Authorization": f"Bearer {os.environ['ADMIN']}"}, timeout=30)
 tenant = api.post("/v1/tenants", json={"name": "Clinic", "slug": "clinic"}).raise_for_status().json()["id"]
@@ -88,7 +88,7 @@ END
 # Until the document is there, 503.
 (until_it_answers "http://127.0.0.1:$front/api/patients" "$key") || { tail -20 "$work/gateway.log"; exit 1; }
 CLINIC_HEADERS="{\"Authorization\": \"Bearer $key\"}" own_tests "http://127.0.0.1:$front"
-KEY=$key "$environment/bin/python" - "http://127.0.0.1:$front" <<'END'
+KEY=$key "$venv/bin/python" - "http://127.0.0.1:$front" <<'END'
 import os, sys, httpx
 lattice = {"name": "  ", "dimensions": 11, "size": 1}
 answer = httpx.post(f"{sys.argv[1]}/api/lattices", json=lattice)

@@ -40,6 +40,19 @@ def root_of(index, size, leaf, path):
     return root
 
 
+def head_of(proof, index, leaf):
+    """The head that a tlog-proof leads to from the leaf at this place: the log's name, its size, its root."""
+    lines = proof.split("\n")
+    if lines[:2] != ["c2sp.org/tlog-proof@v1", f"index {index}"]:
+        raise ValueError("no tlog-proof, or one of another place")
+    end = lines.index("")
+    path = [base64.b64decode(line, validate=True) for line in lines[2:end]]
+    origin, size, root = lines[end + 1:end + 4]
+    if root_of(index, int(size), leaf, path) != base64.b64decode(root, validate=True):
+        raise ValueError("the proof does not lead to the root")
+    return origin, int(size), root
+
+
 def check(event):
     core = event["core"].encode()
     leaf = hashlib.sha256(b"\x00" + core).digest()
@@ -50,20 +63,11 @@ def check(event):
         raise ValueError("event id differs")
     if "proof" not in event:
         return None
-    lines = event["proof"].split("\n")
-    if lines[0] != "c2sp.org/tlog-proof@v1" or not lines[1].startswith("index "):
-        raise ValueError("no tlog-proof")
-    if int(lines[1].removeprefix("index ")) != event["index"]:
-        raise ValueError("the proof is of another place")
-    end = lines.index("")
-    path = [base64.b64decode(line, validate=True) for line in lines[2:end]]
-    origin, size, root = lines[end + 1:end + 4]
+    origin, size, root = head_of(event["proof"], event["index"], leaf)
     log = event.get("log", origin)  # after a restore its heads have a name of their own: LOG/e2 and so on
     if origin != log and not re.fullmatch(re.escape(log) + r"/e([2-9]|[1-9][0-9]{1,15})", origin):
         raise ValueError("the proof is of another log")
-    if root_of(event["index"], int(size), leaf, path) != base64.b64decode(root, validate=True):
-        raise ValueError("the proof does not lead to the root")
-    return origin, int(size), root
+    return origin, size, root
 
 
 def disclosed(event):

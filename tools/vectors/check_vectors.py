@@ -15,7 +15,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from reader import *
 
-FOLDER = Path(__file__).resolve().parents[2] / "testdata/vectors/chancery"
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "testdata/vectors/chancery"
+sys.path.insert(0, str(ROOT / "tools/audit"))
+import check_events  # noqa: E402
+
 CHECKS = {}
 
 
@@ -265,6 +269,19 @@ def tlog_proof(vectors):
         equal(read_proof(case["text"], unhex(case["entry"]), vectors["vkey"]), (case["index"], case["size"]), case)
     for case in vectors["refused"]:
         refused(case, lambda: read_proof(case["text"], unhex(case["entry"]), vectors["vkey"]), inner(case))
+
+    # What reads the proofs of files of events is held to the same; it knows no signatures, and no place at which a bad one is good.
+    def lead(case, index):
+        try:
+            return check_events.head_of(case["text"], index, sha256(b"\0", unhex(case["entry"])))
+        except ValueError as error:
+            raise Refused(str(error)) from error
+
+    for case in vectors["cases"]:
+        equal(lead(case, case["index"])[:2], (vectors["vkey"].partition("+")[0], case["size"]), case)
+    for case in vectors["refused"]:
+        for index in range(max(case["size"] for case in vectors["cases"]) + 1):
+            refused(case, lambda: lead(case, index), "")
 
 
 def main():

@@ -71,7 +71,7 @@ pub(crate) struct ReportQuery {
 #[schema(as = Suspicion)]
 pub(crate) struct SuspicionBody {
     /// `certificate`, `event`, or what a text is of: `role`, `identity_provider`, `webhook_source`, `webhook_subscription`, `dataset`,
-    /// `field`, `index`, `legal_hold`, `key`, `api_key`, `revocation`, `passkey`, `tenant`, `ip_block`.
+    /// `field`, `index`, `legal_hold`, `key`, `api_key`, `revocation`, `user`, `passkey`, `tenant`, `ip_block`.
     of: &'static str,
     /// Which one: of a hold the event that tells of it, of a role its place in the list of roles from 0.
     id: String,

@@ -14,6 +14,7 @@
 //! | [`sinks`] | where events of the audit log go besides the log |
 //! | [`guard_jobs`], [`pins`], [`witness`] | how the audit log is guarded |
 //! | [`retention_jobs`], [`month_jobs`], [`archives`] | how the audit log is kept, archived, and what of it goes |
+//! | [`node`] | of all processes one at a time is this node |
 //! | [`guarded`] | the HTTP client for whatever is asked outside |
 //! | [`webhook_jobs`] | hands webhooks on |
 //! | [`issuer_documents`] | asks identity providers for their keys |
@@ -41,6 +42,7 @@ pub mod issuer_documents;
 pub mod jobs;
 pub mod month_jobs;
 pub mod no_dumps;
+pub mod node;
 pub mod pins;
 pub mod retention_jobs;
 mod route_modes;

@@ -25,6 +25,15 @@ pub trait JobWrites {
         until: Timestamp,
     ) -> Result<bool, StoreError>;
 
+    /// Has the job `name` until `until`, if `node` has it until exactly `from`. Whether it did.
+    async fn renew_job(
+        &mut self,
+        name: &str,
+        node: NodeId,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<bool, StoreError>;
+
     /// Gives the job back, if `node` has it.
     async fn release_job(&mut self, name: &str, node: NodeId) -> Result<(), StoreError>;
 }

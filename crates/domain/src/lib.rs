@@ -33,7 +33,7 @@
 //! | [`routes`], [`tls`] | the gateway's routes and the listeners' certificate in this process |
 //! | [`webhooks`] | messages of other services: verified, kept, handed on; and ours to others |
 //! | [`store`] | the [`store::Store`], [`store::Tx`] and [`store::Directory`] ports |
-//! | [`jobs`] | which node runs what goes on in the background |
+//! | [`jobs`], [`nodes`] | which node runs what goes on in the background; which process is a node |
 //! | [`whole`] | numbers that every reader of JSON keeps |
 //! | [`instance`], [`initialise`] | one running Chancery: its ports, keys and settings; its first start |
 #![forbid(unsafe_code)]
@@ -66,6 +66,7 @@ pub mod legacy_tokens;
 pub mod limits;
 pub mod lockdown;
 pub mod lockouts;
+pub mod nodes;
 pub mod one_time;
 pub mod passkeys;
 pub mod passwords;

@@ -3,7 +3,9 @@
 //! Run with `cargo xtask with-postgres -- cargo test -p chancery-postgres`.
 #![expect(clippy::unwrap_used, reason = "a step that fails fails its test")]
 
-use chancery_domain::audit::LogHead;
+use chancery_crypto::tiles::TileId;
+use chancery_domain::audit::retention::Retention;
+use chancery_domain::audit::{LogHead, QueuedEvent};
 use chancery_domain::store::{Directory as _, Store as _};
 use chancery_domain::time::Timestamp;
 use chancery_postgres::testing::{self, Database, database, database_served_by, server_url};
@@ -316,6 +318,66 @@ mod as_a_role_that_owns_nothing {
         let left: Vec<i64> =
             sqlx::query_scalar("SELECT idx FROM audit_events").fetch_all(&mut connection).await.unwrap();
         assert_eq!(left, [1]);
+    }
+
+    /// Where its tenant keeps more than any log must be kept for, that counts, as the row says it or the log's tree.
+    #[tokio::test]
+    async fn a_forged_purge_lets_go_of_nothing_that_its_tenant_keeps_for_longer() {
+        let Some(AsRuntime { store, _database: database, url }) = as_runtime().await else { return };
+        database.keep_young().await;
+        let moment = "2019-06-15T00:00:00Z".parse().unwrap();
+        let said = QueuedEvent {
+            kind: "audit.retention_changed".to_owned(),
+            core: r#"{"detail":{"months":1200,"months_before":72}}"#.to_owned(),
+            ..months::event(OURS, 1, moment)
+        };
+        let events = vec![months::event(OURS, 0, moment), said, months::event(OURS, 2, moment)];
+        let logged = months::log(&store, 0, events).await;
+        let mut connection = PgConnection::connect(&url).await.unwrap();
+        in_tenant(&mut connection, &OURS.to_string()).await;
+        for forged in [
+            "INSERT INTO audit_references (tenant_id, reference, idx) VALUES ($1, 'aa', 0)",
+            "INSERT INTO audit_purges
+                (tenant_id, first_idx, end_idx, month, events, next_idx, certificate_id, event_id, begun_at)
+             VALUES ($1, 0, 3, '2019-06', 3, 3, 'crt_01J9Z3K0Q5V8WXYZ0123456789', 'evt_01J9Z3K0Q5V8WXYZ0123456789', 0)",
+        ] {
+            sqlx::query(forged).bind(OURS.to_string()).execute(&mut connection).await.unwrap();
+        }
+        let deletes = [
+            "DELETE FROM audit_sealed WHERE event_id = (SELECT event_id FROM audit_events WHERE idx = 0)",
+            "DELETE FROM audit_references WHERE idx = 0",
+            "DELETE FROM audit_events WHERE idx = 0",
+        ];
+
+        let mut tx = store.begin(OURS).await.unwrap();
+        let retention = Retention { months: 1_200, changed_at: Some(moment), ..Retention::default() };
+        tx.put_retention(&retention).await.unwrap();
+        tx.commit().await.unwrap();
+        for delete in deletes {
+            let error = sqlx::query(delete).execute(&mut connection).await.unwrap_err().to_string();
+            assert!(error.contains("only grows"), "by the row, {delete}: {error}");
+        }
+
+        let mut tx = store.begin(OURS).await.unwrap();
+        let empty = tx.log_head().await.unwrap();
+        tx.create_log("ours").await.unwrap();
+        let hashes: Vec<u8> = logged.iter().flat_map(|logged| logged.leaf_hash).collect();
+        tx.put_tile(TileId { level: 0, index: 0 }, &hashes).await.unwrap();
+        tx.advance_log(empty, LogHead { size: 3, root: [1; 32] }).await.unwrap();
+        tx.commit().await.unwrap();
+        for forged in [
+            "UPDATE audit_retention SET months = 72",
+            // Where no event is that is kept, somebody can put one; it is not in the tree.
+            "INSERT INTO audit_events
+             SELECT tenant_id, 2, 'evt_01DDC6Y2000000000000000000', recorded_at, kind, actor, resource, outcome, request_id,
+                replace(core, '1200', '72'), leaf_hash FROM audit_events WHERE idx = 1",
+        ] {
+            assert_eq!(sqlx::query(forged).execute(&mut connection).await.unwrap().rows_affected(), 1, "{forged}");
+        }
+        for delete in deletes {
+            let error = sqlx::query(delete).execute(&mut connection).await.unwrap_err().to_string();
+            assert!(error.contains("only grows"), "by the log, {delete}: {error}");
+        }
     }
 
     /// A temporary table of the same name comes first to whoever looks a name up by itself.

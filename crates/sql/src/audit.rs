@@ -110,7 +110,41 @@ pub const OUTCOMES: Sql = Sql::dialects(
     outcomes_of!("SELECT json_array_elements_text($4::json)"),
 );
 
-/// The same of kinds that stay: in PostgreSQL they lie apart from the months.
+macro_rules! outcome_places_of {
+    ($requests:literal) => {
+        concat!(
+            "SELECT e.idx FROM audit_events AS e
+             WHERE e.tenant_id = $1 AND e.recorded_at >= $2 AND e.recorded_at < $3 AND request_id IN (",
+            $requests,
+            ") AND core LIKE '%\"phase\":\"outcome\"%' ORDER BY +e.idx"
+        )
+    };
+}
+
+/// The places alone of what that finds.
+const OUTCOME_PLACES: Sql = Sql::dialects(
+    outcome_places_of!("SELECT value FROM json_each($4)"),
+    outcome_places_of!("SELECT json_array_elements_text($4::json)"),
+);
+
+macro_rules! queued_outcomes_of {
+    ($requests:literal) => {
+        concat!(
+            "SELECT event_id, recorded_at, kind, actor, resource, outcome, request_id, core, NULL FROM audit_queue
+             WHERE tenant_id = $1 AND request_id IN (",
+            $requests,
+            ") AND core LIKE '%\"phase\":\"outcome\"%' ORDER BY seq"
+        )
+    };
+}
+
+/// The outcomes of requests that are not in the log yet.
+const QUEUED_OUTCOMES: Sql = Sql::dialects(
+    queued_outcomes_of!("SELECT value FROM json_each($2)"),
+    queued_outcomes_of!("SELECT json_array_elements_text($2::json)"),
+);
+
+/// The events of one resource of kinds that stay: in PostgreSQL they lie apart from the months.
 const KEPT_ON: Sql = Sql::dialects(
     EVENTS_ON.sqlite(),
     select_logged!(
@@ -295,6 +329,20 @@ impl<D: Driver> AuditRows for Rows<D> {
         let tenant = self.tenant;
         let args = [Value::time(from), Value::time(to), Value::list(requests)];
         self.all("event", OUTCOMES, args, |row| read_logged(tenant, row)).await
+    }
+
+    async fn outcome_places(
+        &mut self,
+        (from, to): (Timestamp, Timestamp),
+        requests: &[RequestId],
+    ) -> Result<Vec<u64>, StoreError> {
+        let args = [Value::time(from), Value::time(to), Value::list(requests)];
+        self.all("event", OUTCOME_PLACES, args, Row::number).await
+    }
+
+    async fn queued_outcomes(&mut self, requests: &[RequestId]) -> Result<Vec<QueuedEvent>, StoreError> {
+        let tenant = self.tenant;
+        self.all("event", QUEUED_OUTCOMES, [Value::list(requests)], |row| read_queued(tenant, row)).await
     }
 
     async fn events_on(&mut self, resource: &str, kinds: &[EventKind]) -> Result<Vec<LoggedEvent>, StoreError> {

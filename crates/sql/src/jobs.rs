@@ -26,6 +26,22 @@ impl<D: Driver> JobWrites for Rows<D> {
         Ok(changed == 1)
     }
 
+    async fn renew_job(
+        &mut self,
+        name: &str,
+        node: NodeId,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let changed = self
+            .execute(
+                "UPDATE jobs SET until = $5 WHERE tenant_id = $1 AND name = $2 AND node = $3 AND until = $4",
+                [name.into(), Value::text(node), Value::time(from), Value::time(until)],
+            )
+            .await?;
+        Ok(changed == 1)
+    }
+
     async fn release_job(&mut self, name: &str, node: NodeId) -> Result<(), StoreError> {
         self.execute(
             "DELETE FROM jobs WHERE tenant_id = $1 AND name = $2 AND node = $3",

@@ -52,6 +52,7 @@ const FILES: &[(i64, &str, &str)] = &[
     (55, "known_addresses", include_str!("../migrations/0055_known_addresses.sql")),
     (56, "young_events", include_str!("../migrations/0056_young_events.sql")),
     (57, "unfiled_rules", include_str!("../migrations/0057_unfiled_rules.sql")),
+    (58, "kept_for_longer", include_str!("../migrations/0058_kept_for_longer.sql")),
 ];
 
 /// The number of the newest step this program knows; PostgreSQL's is the same.

@@ -290,6 +290,7 @@ mod service;
 
 hand_on!(JobWrites {
     fn claim_job(name: &str, node: NodeId, now: Timestamp, until: Timestamp) -> bool;
+    fn renew_job(name: &str, node: NodeId, from: Timestamp, until: Timestamp) -> bool;
     fn release_job(name: &str, node: NodeId) -> ();
 });
 hand_on!(AuditRows {
@@ -299,6 +300,8 @@ hand_on!(AuditRows {
     fn logged_events(filter: &EventFilter) -> Vec<LoggedEvent>;
     fn logged_places(filter: &EventFilter) -> Vec<u64>;
     fn outcomes(span: (Timestamp, Timestamp), requests: &[RequestId]) -> Vec<LoggedEvent>;
+    fn outcome_places(span: (Timestamp, Timestamp), requests: &[RequestId]) -> Vec<u64>;
+    fn queued_outcomes(requests: &[RequestId]) -> Vec<QueuedEvent>;
     fn events_on(resource: &str, kinds: &[EventKind]) -> Vec<LoggedEvent>;
     fn tile(id: TileId) -> Option<Vec<u8>>;
     fn checkpoint() -> Option<StoredCheckpoint>;

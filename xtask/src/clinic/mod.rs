@@ -12,6 +12,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result};
 use serde_json::json;
 
+use crate::postgres::free_port;
 use crate::prerequisites::{self, Need};
 use crate::server::{Server, contract};
 use crate::{process, python, workspace};
@@ -33,10 +34,10 @@ const REQUIREMENTS: [&str; 2] = ["examples/fastapi-clinic/requirements.txt", "sd
 
 /// Runs the application's tests alone and behind what stands in front of it, and the tests of the Python package.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    prerequisites::ensure(&[Need::Nginx])?;
+    prerequisites::ensure(&[Need::Nginx, Need::Python])?;
     let python = fetch()?;
     let binary = match &options.binary {
-        Some(binary) => binary.clone(),
+        Some(binary) => binary.canonicalize().with_context(|| binary.display().to_string())?,
         None => workspace::build_server(false)?,
     };
     println!("-- the Python package");
@@ -45,7 +46,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     println!("-- the application alone");
     application.own_tests(&application.base(), None)?;
     gateway::behind_the_gateway(&binary, &python, &application, options)?;
-    behind_nginx(&binary, &python, &application)
+    behind_nginx(&binary, &python, &application)?;
+    as_its_readme_says(&binary)
 }
 
 /// A Python with what the application and its tests import.
@@ -73,6 +75,17 @@ fn behind_nginx(binary: &Path, python: &Path, plain: &Application) -> Result<()>
     server.finish()?;
     // An authority that cannot be asked is no bad credential.
     in_front.answers(503, &keys.clinician).context("without Chancery")
+}
+
+/// The script of the example does the first half of this for whoever reads it, with no help of ours.
+fn as_its_readme_says(binary: &Path) -> Result<()> {
+    println!("-- examples/fastapi-clinic/run.sh");
+    let mut script = Command::new(workspace::root().join("examples/fastapi-clinic/run.sh"));
+    script.env("CHANCERY", binary).env("VENV", workspace::target()?.join("venv-example"));
+    for port in ["PORT", "FRONT", "API"] {
+        script.env(port, free_port()?.to_string());
+    }
+    process::run(&mut script)
 }
 
 /// Who calls in these tests.

@@ -68,6 +68,8 @@ pub(crate) struct AccountingQuery {
 pub(crate) struct EntryBody {
     /// Its event: `GET /v1/audit/events/{id}?proof=true` proves it.
     event_id: String,
+    /// Where an opening of more than a hundred rows was told of in parts: all that name what was asked for, `event_id` first.
+    parts: Vec<String>,
     /// Its place in the log.
     index: u64,
     /// When.
@@ -113,6 +115,7 @@ impl From<Entry> for EntryBody {
         let personal = Personal::read(entry.event.personal);
         Self {
             event_id: logged.event.id.to_string(),
+            parts: entry.parts.iter().map(ToString::to_string).collect(),
             index: logged.index,
             at: logged.event.recorded_at.to_string(),
             r#type: logged.event.kind,

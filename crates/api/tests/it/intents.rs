@@ -303,6 +303,48 @@ async fn after_a_store_was_away_it_is_asked_once_for_what_has_ended() {
     assert!(appends < 10, "{appends}");
 }
 
+/// Of more than a hundred rows an opening has several events. An accounting has it once, with all that name one of the rows asked for,
+/// on whichever pages they would lie.
+#[tokio::test]
+async fn an_opening_in_parts_is_accounted_for_once() {
+    let app = TestApp::new().await;
+    let ours = clinic(&app).await;
+    let row = |n: u32| format!("p{n:03}");
+    let value = |n| json!({"table": "patients", "column": "ssn", "row": row(n), "value": "123-45-6789"});
+    let items: Vec<Value> = (0..250).map(value).collect();
+    let sealed = app.post(&ours.service, "/v1/seal", json!({"items": items})).await.ok();
+    let sealed = |n: u32| {
+        let index = usize::try_from(n).unwrap();
+        json!({"table": "patients", "column": "ssn", "row": row(n), "sealed": sealed["items"][index]["sealed"]})
+    };
+    for _ in 0..2 {
+        let items: Vec<Value> = (0..250).map(sealed).collect();
+        let body = json!({"reason": "study", "purpose": "HRESCH", "items": items});
+        app.post(&ours.service, "/v1/open", body).await.ok();
+    }
+    let events = app.events(&ours.auditor, "record.opened").await;
+    let ids: Vec<&Value> = events.iter().map(|event| &event["id"]).collect();
+    assert_eq!(ids.len(), 6, "two of three parts");
+    for (rows, parts) in [(vec![0, 150, 249], vec![0, 1, 2]), (vec![0, 249], vec![0, 2]), (vec![150], vec![1])] {
+        let named: Vec<String> = rows.iter().map(|n| format!("patients/{}", row(*n))).collect();
+        for limit in [1, 2, 3, 4, 100] {
+            let (mut found, mut cursor) = (Vec::new(), String::new());
+            loop {
+                let path = format!("/v1/audit/accounting?rows={}&limit={limit}{cursor}", named.join(","));
+                let page = app.get(&ours.auditor, &path).await.ok();
+                found.extend(page["items"].as_array().unwrap().clone());
+                let Some(next) = page["next_cursor"].as_str() else { break };
+                cursor = format!("&cursor={next}");
+            }
+            let expected = |first: usize| parts.iter().map(|part| ids[first + part].clone()).collect::<Vec<_>>();
+            let told: Vec<&Value> = found.iter().map(|entry| &entry["parts"]).collect();
+            assert_eq!(told, [&json!(expected(0)), &json!(expected(3))], "{rows:?} {limit}");
+            assert!(found.iter().all(|entry| entry["event_id"] == entry["parts"][0]), "{found:?}");
+            assert!(found.iter().all(|entry| entry["ended"] == "released"), "{found:?}");
+        }
+    }
+}
+
 /// An accounting has each opening once, with its end.
 #[tokio::test]
 async fn an_opening_is_accounted_for_once() {

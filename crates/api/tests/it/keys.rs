@@ -710,6 +710,29 @@ async fn every_operation_is_in_the_usage_whether_it_worked_or_not() {
     assert_eq!((&counted["uses"], counted["last_used_at"].is_null()), (&json!(2), false));
 }
 
+#[tokio::test]
+async fn each_use_that_works_is_in_the_usage_as_what_it_was() {
+    let app = TestApp::new().await;
+    let clinic = app.clinic("ours").await;
+    let key = make(&app, &clinic, "aes_256", "encryption").await;
+    let asked = async |verb: &str, body: Value| app.post(&clinic.service, &of(&key, verb), body).await.ok();
+    let sealed = asked("encrypt", json!({"plaintext": "AAAA"})).await;
+    asked("decrypt", json!({"ciphertext": sealed["ciphertext"]})).await;
+    let wrapped = asked("wrap", json!({"key": b64([1; 32])})).await;
+    asked("unwrap", json!({"wrapped": wrapped["wrapped"]})).await;
+    app.post(&clinic.service, &of(&key, "export"), json!({})).await.refused(403, "authz.denied");
+
+    let path = format!("{}?from=2026-01-01T00:00:00Z&to=2026-12-31T00:00:00Z", of(&key, "usage"));
+    let usage = app.get(&clinic.auditor, &path).await.ok();
+    let items = usage["items"].as_array().unwrap();
+    let told: Vec<(&str, bool)> =
+        items.iter().map(|item| (item["operation"].as_str().unwrap(), item["success"] == true)).collect();
+    assert_eq!(told[2..], ["encrypt", "decrypt", "wrap", "unwrap"].map(|operation| (operation, true)));
+    // No key is given out, which is no use of it: what was tried is in the log as any refusal.
+    let refused = app.events(&clinic.auditor, "access.refused").await;
+    assert!(refused.iter().any(|event| event["core"].as_str().unwrap().contains("/export")), "{refused:?}");
+}
+
 async fn verdict(app: &TestApp, clinic: &Clinic, certificate: &Value) -> (String, Vec<String>) {
     let path = format!("/v1/certificates/{}/verify", certificate["id"].as_str().unwrap());
     let report = app.get(&clinic.auditor, &path).await.ok();

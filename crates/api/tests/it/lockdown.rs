@@ -3,7 +3,11 @@
 use chancery_domain::{TenantId, audit::QueuedEvent, ids::EventId};
 use serde_json::{Value, json};
 
-use crate::app::{Caller, Clinic, TestApp};
+use crate::{
+    app::{Caller, Clinic, TestApp},
+    oauth::PASSWORD,
+    passwords::import,
+};
 
 const NUMBER: &str = "MRN73519284";
 
@@ -22,8 +26,8 @@ async fn texts(app: &TestApp, clinic: &Clinic) -> Vec<Text> {
     app.register_fields(clinic).await;
     let statement = "CREATE TABLE IF NOT EXISTS patients (id INTEGER PRIMARY KEY, ssn_encrypted TEXT)";
     app.database("clinic.url", &[statement]).await;
-    let user = json!({"username": "ann", "email": "ann@x.test", "roles": ["staff"]});
-    let user = app.post(&clinic.admin, "/v1/users", user).await.created()["id"].clone();
+    let user = |name: &str| json!({"username": name, "email": "ann@x.test", "roles": ["staff"]});
+    let ann = app.post(&clinic.admin, "/v1/users", user("ann")).await.created()["id"].clone();
     let key = json!({"description": "x", "roles": ["staff"]});
     let key = app.post(&clinic.admin, "/v1/api-keys", key).await.created();
     let key = format!("/v1/api-keys/{}", key["id"].as_str().unwrap());
@@ -39,7 +43,7 @@ async fn texts(app: &TestApp, clinic: &Clinic) -> Vec<Text> {
     let dataset = json!({
         "database_url_file": "clinic.url", "table": "patients", "row_column": "id", "columns": [{"column": "ssn"}]
     });
-    let lost = json!({"user": user, "reason": format!("{NUMBER} lost it")});
+    let lost = json!({"user": ann, "reason": format!("{NUMBER} lost it")});
     let text = |what, caller: &Caller, method, path: &str, body, pointer| Text {
         what,
         caller: caller.clone(),
@@ -65,6 +69,7 @@ async fn texts(app: &TestApp, clinic: &Clinic) -> Vec<Text> {
         text("what it is for from now on", admin, "PATCH", &key, json!({"description": NUMBER}), "/description"),
         text("what a role is for", admin, "PUT", "/v1/roles/day-desk", role(NUMBER), "/description"),
         text("a role", admin, "PUT", "/v1/roles/mrn73519284", role("x"), "/name"),
+        text("a name at login", admin, "POST", "/v1/users", user(NUMBER), "/username"),
         text("a key", officer, "POST", "/v1/keys", named, "/name"),
         text("an issuer", admin, "POST", "/v1/identity-providers", provider, "/name"),
         text("a sender", admin, "POST", "/v1/webhook-sources", source, "/name"),
@@ -122,6 +127,7 @@ async fn every_text_that_is_kept_in_clear_is_refused_under_lockdown_and_counted_
         "revocation",
         "api_key",
         "role",
+        "user",
         "key",
         "identity_provider",
         "webhook_source",
@@ -134,6 +140,26 @@ async fn every_text_that_is_kept_in_clear_is_refused_under_lockdown_and_counted_
         assert!(found.contains(&of), "{of}: {report}");
     }
     assert!(!report.to_string().contains("73519284"), "{report}");
+}
+
+/// A name at login stands in clear in the store.
+#[tokio::test]
+async fn nobody_is_imported_or_registers_under_a_name_that_looks_like_a_number_of_a_record() {
+    let app = TestApp::new().await;
+    let clinic = app.clinic("ours").await;
+    app.call(&clinic.admin, "PATCH", "/v1/settings", Some(json!({"registration": "open"}))).await.ok();
+    app.put(&clinic.admin, "/v1/lockdown", json!({"on": true})).await.ok();
+    let line = |name: &str| json!({"username": name, "email": "a@x.test", "roles": ["staff"]}).to_string();
+    let done = import(&app, &clinic.admin, &[line(NUMBER), line("ann")].join("\n")).await.ok();
+    let refused = &done["items"][0];
+    assert_eq!((&done["made"], &refused["code"]), (&json!(1), &json!("phi.suspected")), "{done}");
+    assert_eq!(refused["errors"][0]["pointer"], "/username", "{done}");
+    let stranger = json!({"tenant": clinic.slug, "username": NUMBER, "email": "z@x.test", "password": PASSWORD});
+    let reply = app.anonymous("POST", "/v1/auth/register", Some(stranger)).await;
+    reply.refused(422, "phi.suspected");
+    assert!(!format!("{done}{}", reply.text()).contains("73519284"));
+    let users = app.get(&clinic.admin, "/v1/users").await.ok();
+    assert_eq!(users["items"].as_array().unwrap().len(), 1, "{users}");
 }
 
 /// The platform has texts of its own: what tenants are called, and why addresses are blocked.

@@ -54,6 +54,7 @@ mod lockouts;
 mod login_times;
 mod memory;
 mod metrics;
+mod nodes;
 mod oauth;
 mod odd_text;
 mod openapi;

@@ -40,7 +40,7 @@ async fn user(app: &TestApp, clinic: &Clinic, name: &str, password: Option<&str>
     app.post(&clinic.admin, "/v1/users", body).await.created()["id"].as_str().unwrap().to_owned()
 }
 
-async fn import(app: &TestApp, caller: &Caller, lines: &str) -> Reply {
+pub(crate) async fn import(app: &TestApp, caller: &Caller, lines: &str) -> Reply {
     let mut sent = request("POST", "/v1/users/import", None);
     sent.headers_mut().insert("content-type", "application/x-ndjson".parse().unwrap());
     *sent.body_mut() = axum::body::Body::from(lines.to_owned());

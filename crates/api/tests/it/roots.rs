@@ -86,6 +86,7 @@ backends! {
     the_root_rotates_under_a_second_process,
     a_tenant_key_rotates_under_a_second_process,
     rotations_of_tenant_keys_and_of_the_root_are_stated,
+    rotations_of_the_platforms_own_keys_are_in_the_report_of_its_log,
 }
 
 async fn the_root_rotates_under_a_second_process(backend: Backend) {
@@ -209,6 +210,31 @@ async fn rotations_of_tenant_keys_and_of_the_root_are_stated(backend: Backend) {
         let row = format!("<tr><td>{name}<td>AES_256<td>{name}<td>1<td>");
         let line = text.lines().find(|line| line.starts_with(&row)).unwrap_or_else(|| panic!("no {row}"));
         assert!(line.ends_with(&format!("<td>{}<td>valid", one["id"].as_str().unwrap())), "{line}");
+    }
+}
+
+/// It has no certificates: its trust key signs statements of keys alone.
+async fn rotations_of_the_platforms_own_keys_are_in_the_report_of_its_log(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let auditor = json!({"description": "auditor", "roles": ["platform_auditor"]});
+    let auditor = app.post(&app.admin, "/v1/api-keys", auditor).await.created();
+    let auditor = Caller { bearer: auditor["key"].as_str().unwrap().to_owned() };
+    let keys = app.get(&app.admin, "/v1/keys?managed=log").await.ok();
+    let log = keys["items"][0]["id"].as_str().unwrap();
+    app.post(&app.admin, &format!("/v1/keys/{log}/rotate"), json!({})).await.ok();
+    rotate_root(&app).await;
+    let ever = json!({"from": "2026-01-01T00:00:00Z", "to": "2026-12-31T00:00:00Z"});
+    let pack = app.post(&auditor, "/v1/certificates/packs", ever).await;
+    assert_eq!(pack.status, 200, "{}", pack.text());
+    let text = pack.text();
+    assert!(text.contains("<h2>Rotations of keys: 2</h2>"), "no section");
+    for (key, used, kind) in [(log, "LOG", "key.retired"), ("PLATFORM_ROOT", "PLATFORM_ROOT", "root.retired")] {
+        let events = app.events(&auditor, kind).await;
+        assert_eq!(events.len(), 1, "{kind}");
+        let row = format!("<tr><td>{key}<td>{used}<td>1<td>");
+        let line = text.lines().find(|line| line.starts_with(&row)).unwrap_or_else(|| panic!("no {row}"));
+        let end = format!("<td>{}<td>{}", events[0]["index"], events[0]["id"].as_str().unwrap());
+        assert!(line.ends_with(&end), "{line}");
     }
 }
 

@@ -60,6 +60,7 @@ stages! {
     a_retention_that_an_earlier_build_said_makes_no_node_unready,
     a_row_that_nobody_can_read_stops_no_other,
     rows_that_stand_for_no_intent_close_nothing_and_hide_none,
+    an_intent_that_is_noted_again_has_one_outcome,
 }
 
 /// An installation with a clinic whose September and October are in the log, and a way past its store.
@@ -87,13 +88,18 @@ impl Stage {
         Some(Self { app, clinic, tenant, raw, _folder: tempfile::tempdir().unwrap() })
     }
 
-    /// The leaf hash of an event, as its store's SQL writes bytes.
-    fn leaf_hash(&self, core: &str) -> String {
-        let hash = data_encoding::HEXLOWER.encode(&chancery_crypto::merkle::leaf_hash(core.as_bytes()));
+    /// Bytes, as the store's SQL writes them.
+    fn bytes(&self, bytes: &[u8]) -> String {
+        let hex = data_encoding::HEXLOWER.encode(bytes);
         match self.raw {
-            Raw::Sqlite(_) => format!("x'{hash}'"),
-            Raw::Postgres(_) => format!("decode('{hash}', 'hex')"),
+            Raw::Sqlite(_) => format!("x'{hex}'"),
+            Raw::Postgres(_) => format!("decode('{hex}', 'hex')"),
         }
+    }
+
+    /// The leaf hash of an event.
+    fn leaf_hash(&self, core: &str) -> String {
+        self.bytes(&chancery_crypto::merkle::leaf_hash(core.as_bytes()))
     }
 
     async fn found(&self) -> Vec<Finding> {
@@ -583,4 +589,42 @@ async fn rows_that_stand_for_no_intent_close_nothing_and_hide_none(mut stage: St
     assert_eq!((ended.await.len(), others.await.len()), (1, 0));
     let ours = format!("SELECT event_id FROM audit_intents WHERE tenant_id = '{}'", stage.clinic.id);
     assert_eq!(stage.raw.texts(&ours).await, [Some(young)]);
+}
+
+/// Its row is all that says that it is open; whoever writes the store can put it back.
+async fn an_intent_that_is_noted_again_has_one_outcome(mut stage: Stage) {
+    stage.app.register_fields(&stage.clinic).await;
+    let ours = format!("tenant_id = '{}'", stage.clinic.id);
+    let keep = format!("CREATE TABLE kept_intents AS SELECT * FROM audit_intents WHERE {ours}");
+    let again = "INSERT INTO audit_intents SELECT * FROM kept_intents";
+    let noted = format!("SELECT event_id FROM audit_intents WHERE {ours}");
+
+    // Its outcome waits in the queue, and then lies in the log.
+    let open = begun(&stage.app, &stage.clinic.service).await;
+    sequence::sequence(&stage.app.instance, stage.tenant).await.unwrap();
+    stage.raw.run(&keep).await.unwrap();
+    open.give_up();
+    stage.app.instance.openings().settled().await;
+    for _ in 0..2 {
+        assert_eq!(stage.raw.run(again).await.unwrap(), 1);
+        stage.app.clock.advance_seconds(3_700);
+        assert_eq!(close_left(&stage.app.instance, stage.tenant).await.unwrap(), 0);
+        assert!(stage.raw.texts(&noted).await.is_empty(), "a row that stands for nothing goes");
+        sequence::sequence(&stage.app.instance, stage.tenant).await.unwrap();
+    }
+    assert_eq!(stage.app.outcomes(&stage.clinic.auditor, "record.opened").await.len(), 1);
+
+    // It was closed days later, and what went on for so long comes to its end at last.
+    stage.raw.run("DROP TABLE kept_intents").await.unwrap();
+    let open = begun(&stage.app, &stage.clinic.service).await;
+    sequence::sequence(&stage.app.instance, stage.tenant).await.unwrap();
+    stage.raw.run(&keep).await.unwrap();
+    stage.app.clock.advance_seconds(5 * 24 * 60 * 60);
+    assert_eq!(close_left(&stage.app.instance, stage.tenant).await.unwrap(), 1);
+    assert_eq!(stage.raw.run(again).await.unwrap(), 1);
+    open.give_up();
+    assert_eq!(stage.app.outcomes(&stage.clinic.auditor, "record.opened").await.len(), 2);
+    assert_eq!(close_left(&stage.app.instance, stage.tenant).await.unwrap(), 0);
+    let outcomes = stage.app.outcomes(&stage.clinic.auditor, "record.opened").await;
+    assert_eq!((outcomes.len(), &outcomes[1]["outcome"]), (2, &json!(12)));
 }

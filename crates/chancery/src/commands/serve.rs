@@ -23,11 +23,11 @@ use crate::{
     archives,
     at_the_gate::AtTheGate,
     commands::{init, load, say, tell},
-    config::{Config, Findings, Flags},
+    config::{Config, Findings, Flags, StoreConfig},
     following::Follower,
     issuer_documents::IssuerDocuments,
     jobs::Jobs,
-    pins,
+    node, pins,
     server::{self, Door, Running},
     service::Service,
     shared::Shared,
@@ -66,7 +66,11 @@ pub async fn run(flags: Flags) -> Result<ExitCode> {
     }
     service.ready();
     let watching = service.watch();
-    told.await;
+    tokio::select! {
+        () = told => {}
+        // Nothing more is written, not even that it ends.
+        () = server.is_another() => bail!("another process is this node now: this machine, or its `data_dir`, was copied"),
+    }
     service.stopping();
     tracing::info!("Draining");
     server.stop().await;
@@ -108,8 +112,10 @@ pub struct Server {
     /// The configuration it runs with.
     pub config: Config,
     providers: Providers,
-    /// Keeps other processes from this node's id; `None` if it has none of its folder's.
+    /// Keeps other processes of the folder from this node's id; `None` if it has another.
     _node_held: Option<File>,
+    /// Keeps those of other machines from it, where they share the store.
+    node: Option<node::Held>,
 }
 
 impl Server {
@@ -134,6 +140,12 @@ impl Server {
         let new_node = pins::is_new_node(&config);
         let (node, node_held) = wiring::held_node_id(&config)?;
         let (instance, shared) = open(&config, &timed, &providers, settings, node, new_node).await?;
+        let node = match &node_held {
+            Some(file) if matches!(config.store, StoreConfig::Postgres(_)) => {
+                Some(node::Held::claim(&instance, file).await?)
+            }
+            _ => None,
+        };
         blocks::load(&instance).await.context("the store does not give the blocked addresses")?;
         instance.feed_sinks(sinks::open(&config, &instance, &timed).await?);
         instance.keep_archives_at(archives::open(&config).await?);
@@ -180,6 +192,7 @@ impl Server {
             config,
             providers,
             _node_held: node_held,
+            node,
         })
     }
 
@@ -191,6 +204,14 @@ impl Server {
     /// Where the metrics answer.
     pub fn metrics_address(&self) -> std::net::SocketAddr {
         self.metrics.address()
+    }
+
+    /// Waits until another process is this node.
+    pub async fn is_another(&self) {
+        match &self.node {
+            Some(node) => node.lost().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// A second listener over the same store, with other settings.
@@ -227,6 +248,9 @@ impl Server {
             tracing::warn!("Some requests did not finish in time");
         }
         self.jobs.stop().await;
+        if let Some(node) = self.node {
+            node.give_back().await;
+        }
         self.metrics.stop().await;
         // For SQLite: moves the write-ahead log into the file, so that a copy of the file alone is whole.
         self.stores.archives.close().await;

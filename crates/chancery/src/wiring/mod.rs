@@ -320,9 +320,12 @@ mod tests {
 
     #[test]
     fn an_application_that_says_nothing_has_what_the_server_has() {
-        for (dev, environment) in [(true, Environment::Development), (false, Environment::Production)] {
+        for (dev, environment, per_minute) in
+            [(true, Environment::Development, 0), (false, Environment::Production, 600)]
+        {
             let server = settings(&Config::examine(&Flags { dev, ..Flags::default() }, &[]).0);
             let own = Settings::new(server.name.clone(), server.issuer.clone(), environment);
+            assert_eq!(server.api_key_per_minute, per_minute, "a key without a limit of its own");
             if dev {
                 assert_eq!(format!("{:?}", own.limits), format!("{:?}", server.limits));
             }

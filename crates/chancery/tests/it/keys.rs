@@ -33,6 +33,25 @@ fn private(path: &Path, content: &str) -> String {
     path.to_str().unwrap().to_owned()
 }
 
+/// The platform has no certificates that would state them.
+#[tokio::test(flavor = "multi_thread")]
+async fn rotations_of_the_platforms_keys_are_listed_with_their_events() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Served::dev(folder.path());
+    let admin = admin_key(folder.path());
+    let auditor = serde_json::json!({"description": "auditor", "roles": ["platform_auditor"]});
+    let auditor = server.must("POST", "/v1/api-keys", &admin, Some(auditor)).await;
+    let auditor = auditor["key"].as_str().unwrap();
+    let keys = server.must("GET", "/v1/keys?managed=log", &admin, None).await;
+    let log = keys["items"][0]["id"].as_str().unwrap();
+    let rotate = format!("/v1/keys/{log}/rotate");
+    server.must("POST", &rotate, &admin, Some(serde_json::json!({}))).await;
+    let listed = good(run(&server, auditor, &["key", "rotations"]));
+    let cells: Vec<&str> = listed.lines().nth(1).unwrap_or_default().split_whitespace().collect();
+    assert_eq!((listed.lines().count(), &cells[..3]), (2, &[log, "LOG", "1"][..]), "{listed}");
+    assert!(cells[4].starts_with("evt_"), "{listed}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_is_made_used_and_stopped_from_the_command_line() {
     let folder = tempfile::tempdir().unwrap();

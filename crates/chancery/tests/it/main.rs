@@ -26,6 +26,7 @@ mod issuers;
 mod keys;
 mod leaks;
 mod migrate_column;
+mod nodes;
 mod passwords;
 mod past;
 mod production;

@@ -8,6 +8,8 @@ use crate::support::{Served, chancery, finish, stderr};
 
 /// The defaults of a production's limits, and what the tests' server leaves out.
 const LOGIN: (&str, &str) = ("CHANCERY__LIMITS__LOGIN", "5/60");
+/// What is said of a Redis that lets everybody in.
+const UNGUARDED: &str = "Redis is used without a password";
 
 async fn log_in(server: &Served) -> u16 {
     let body = json!({"tenant": "clinic", "username": "ann", "password": "Wrong-Horse-7-Battery"});
@@ -36,7 +38,18 @@ async fn logins_are_counted_in_redis_and_refused_without_it() {
     assert!([429, 503].contains(&log_in(&server).await));
     let (code, log) = server.stop();
     assert_eq!(code, 0, "{log}");
-    assert!(!log.contains(password), "{log}");
+    assert!(!log.contains(password) && !log.contains(UNGUARDED), "{log}");
+}
+
+/// CF-06.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_without_a_password_is_told_of_in_development() {
+    let Some(redis) = Server::start().await else { return };
+    redis.tell(&["CONFIG", "SET", "requirepass", ""]).await;
+    let (folder, url) = (tempfile::tempdir().unwrap(), redis.url());
+    let (code, log) = Served::start(&["--dev"], folder.path(), &[("REDIS_URL", url.as_str())]).stop();
+    assert_eq!(code, 0, "{log}");
+    assert!(log.contains(UNGUARDED), "{log}");
 }
 
 /// ST-05, AK-05.

@@ -3,16 +3,19 @@
 //! What Chancery sees itself is an opening: a use, and a disclosure only if its purpose says so. What goes to somebody else the
 //! application alone knows, and appends as `app.disclosure…` with a reference to the person.
 
+use serde_json::Value;
+
 use super::{
-    DamagedLog, EventFilter, EventKind, LoggedEvent,
+    DamagedLog, EventFilter, EventKind, LoggedEvent, damage,
+    ended::spans,
     intent::{End, Phase, end_among, phase_of},
-    query::{self, EventView, Named, ReadAuditError},
+    query::{self, EventView, MAX_PAGE, Named, ReadAuditError},
     retention::Purge,
 };
 use crate::{
     Instance,
     access::Call,
-    ids::{RequestId, TenantId},
+    ids::{EventId, RequestId, TenantId},
     store::StoreError,
     time::Timestamp,
 };
@@ -24,6 +27,8 @@ const DAYS: i64 = 6 * 366;
 /// For how long after an opening its outcome is looked for, in seconds: first where nearly all are, then for as long as others may take
 /// to close what a node left that died for good.
 const LOOKED_FOR: [i64; 2] = [10 * 60, 2 * 24 * 60 * 60];
+/// The parts of an opening are told of at once; so many seconds apart at most.
+const PARTS_WITHIN_SECONDS: i64 = 60;
 
 codes! {
     /// Whether a disclosure belongs into an accounting.
@@ -68,8 +73,10 @@ pub struct Asked {
 /// One entry.
 #[derive(Debug)]
 pub struct Entry {
-    /// Its event.
+    /// Its event; of an opening that was told of in parts the first that names what was asked for.
     pub event: EventView,
+    /// All of those parts; none of what was told of at once.
+    pub parts: Vec<EventId>,
     /// Whether it belongs into an accounting.
     pub standing: Standing,
     /// Its purpose of use.
@@ -114,13 +121,109 @@ pub async fn account(instance: &Instance, call: &Call, asked: Asked) -> Result<A
     // An outcome tells of an opening that its intent has told of.
     let outcomes: Vec<LoggedEvent> = events.extract_if(.., |event| phase(event) == Phase::Outcome).collect();
     events.retain(|event| asked.all || standing(event).0 == Standing::Counts);
+    let (events, parts): (Vec<LoggedEvent>, Vec<Vec<EventId>>) =
+        openings(instance, tenant, &filter, events, next.is_some()).await?.into_iter().unzip();
     let standings: Vec<(Standing, Option<String>)> = events.iter().map(standing).collect();
     let ends = ends(instance, tenant, &events, &outcomes).await?;
     let told = query::read("accounting").references(own);
     let views = query::release(instance, call, tenant, events, told).await?;
-    let entries = views.into_iter().zip(standings).zip(ends);
-    let entries = entries.map(|((event, (standing, purpose)), end)| Entry { event, standing, purpose, end }).collect();
-    Ok(Accounting { entries, next, purged })
+    let entries = views.into_iter().zip(parts).zip(standings).zip(ends);
+    let entry = |(((event, parts), (standing, purpose)), end)| Entry { event, parts, standing, purpose, end };
+    Ok(Accounting { entries: entries.map(entry).collect(), next, purged })
+}
+
+/// One of the events that tell of an opening.
+struct Part {
+    of: (RequestId, Value),
+    number: u64,
+    count: u64,
+}
+
+impl Part {
+    /// `None` of what was told of at once.
+    fn of(logged: &LoggedEvent) -> Option<Self> {
+        let core: Value = serde_json::from_str(&logged.event.core).ok()?;
+        let detail = core.get("detail").filter(|_| phase_of(&core) == Phase::Intent)?;
+        let number = |name: &str| detail.get(name).and_then(Value::as_u64);
+        let of = (logged.event.request, detail.get("table").cloned().unwrap_or_default());
+        Some(Self { of, number: number("part")?, count: number("parts")? })
+    }
+}
+
+fn is_part(logged: &LoggedEvent, such: fn(&Part) -> bool) -> bool {
+    Part::of(logged).as_ref().is_some_and(such)
+}
+
+/// The events of a page, with the ids of all parts of an opening at the first of them, wherever those lie. What begins before the page
+/// was listed there.
+async fn openings(
+    instance: &Instance,
+    tenant: TenantId,
+    filter: &EventFilter,
+    page: Vec<LoggedEvent>,
+    goes_on: bool,
+) -> Result<Vec<(LoggedEvent, Vec<EventId>)>, ReadAuditError> {
+    let (Some(first), Some(last)) = (page.first().map(|event| event.index), page.last().map(|event| event.index))
+    else {
+        return Ok(Vec::new());
+    };
+    let (mut before, mut behind) = (Vec::new(), Vec::new());
+    let later = page.iter().find(|event| is_part(event, |part| part.number > 1));
+    if let Some(later) = later.filter(|_| filter.after.is_some()) {
+        let from = filter.from.max(later.event.recorded_at.plus_seconds(-PARTS_WITHIN_SECONDS));
+        let near = EventFilter { from, after: None, limit: MAX_PAGE, ..filter.clone() };
+        before = parts_among(instance, tenant, &near).await?;
+        before.retain(|event| event.index < first);
+    }
+    let unfinished = page.iter().rfind(|event| is_part(event, |part| part.number < part.count));
+    if let Some(unfinished) = unfinished.filter(|_| goes_on) {
+        let to = filter.to.min(unfinished.event.recorded_at.plus_seconds(PARTS_WITHIN_SECONDS));
+        let near = EventFilter { to, after: Some(last), limit: MAX_PAGE, ..filter.clone() };
+        behind = parts_among(instance, tenant, &near).await?;
+    }
+    let mut together = put_together(before.into_iter().chain(page).chain(behind));
+    together.retain(|(event, _)| (first..=last).contains(&event.index));
+    Ok(together)
+}
+
+/// What of the events that the filter finds is part of an opening.
+async fn parts_among(
+    instance: &Instance,
+    tenant: TenantId,
+    filter: &EventFilter,
+) -> Result<Vec<LoggedEvent>, ReadAuditError> {
+    let mut view = instance.store().fresh_view(tenant).await?;
+    let mut events = damage::whole::<ReadAuditError>(&mut *view, tenant, filter).await?;
+    events.retain(|event| Part::of(event).is_some());
+    Ok(events)
+}
+
+/// Events in the order of the log, those of one opening at the first of them. A request may open more than once, and each begins anew.
+fn put_together(events: impl Iterator<Item = LoggedEvent>) -> Vec<(LoggedEvent, Vec<EventId>)> {
+    let mut together: Vec<(LoggedEvent, Vec<EventId>)> = Vec::new();
+    // Where each begins, and which of its parts came last.
+    let mut begun: Vec<(usize, Part)> = Vec::new();
+    for event in events {
+        let Some(part) = Part::of(&event) else {
+            together.push((event, Vec::new()));
+            continue;
+        };
+        let own = begun.iter_mut().rfind(|(_, last)| last.of == part.of);
+        match own.filter(|(_, last)| last.number < part.number) {
+            Some((at, last)) => {
+                last.number = part.number;
+                if let Some((_, parts)) = together.get_mut(*at) {
+                    parts.push(event.event.id);
+                }
+            }
+            None => {
+                begun.push((together.len(), part));
+                let id = event.event.id;
+                together.push((event, vec![id]));
+            }
+        }
+    }
+    together
 }
 
 /// How each of these ended: told on the same page mostly, and otherwise a little behind it.
@@ -152,17 +255,6 @@ async fn ends(
     Ok(ends)
 }
 
-/// When to look for what comes within so many seconds after these moments, and for which requests: no moment twice.
-fn spans(mut open: Vec<(Timestamp, RequestId)>, seconds: i64) -> Vec<((Timestamp, Timestamp), Vec<RequestId>)> {
-    open.sort_unstable();
-    let meet = |one: &(Timestamp, RequestId), next: &(Timestamp, RequestId)| next.0 <= one.0.plus_seconds(seconds);
-    let spans = open.chunk_by(meet).filter_map(|near| {
-        let span = (near.first()?.0, near.last()?.0.plus_seconds(seconds));
-        Some((span, near.iter().map(|(_, request)| *request).collect()))
-    });
-    spans.collect()
-}
-
 fn phase(logged: &LoggedEvent) -> Phase {
     phase_of(&serde_json::from_str(&logged.event.core).unwrap_or_default())
 }
@@ -176,15 +268,6 @@ fn standing(logged: &LoggedEvent) -> (Standing, Option<String>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn no_moment_is_looked_at_twice_for_the_outcomes_of_a_page() {
-        let open = |seconds: i64, n: u8| (Timestamp::from_seconds(seconds), RequestId::from_bytes([n; 16]));
-        let spans = spans(vec![open(500, 3), open(0, 1), open(90, 2)], 100);
-        let requests = |ns: &[u8]| ns.iter().map(|n| RequestId::from_bytes([*n; 16])).collect::<Vec<_>>();
-        let at = Timestamp::from_seconds;
-        assert_eq!(spans, [((at(0), at(190)), requests(&[1, 2])), ((at(500), at(600)), requests(&[3]))]);
-    }
 
     #[test]
     fn what_care_and_the_person_ask_for_is_exempt_and_all_else_counts() {

@@ -18,7 +18,7 @@ use chancery_crypto::{canonical, random::Random};
 use serde_json::{Map, Value, json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use super::{Appender, LoggedEvent, Outcome, QueuedEvent, counters::Counters, guard::is_in_tree};
+use super::{Appender, LoggedEvent, Outcome, QueuedEvent, counters::Counters, ended::with_outcome, guard::is_in_tree};
 use crate::{
     ids::{EventId, NodeId, TenantId, Ulid},
     instance::{Failure, Instance, Node},
@@ -63,7 +63,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const MAX_BATCH: usize = 512;
 /// How long after a failure an outcome is written again.
 const AGAIN: Duration = Duration::from_secs(1);
-/// After so long any node closes an intent.
+/// After so long any node closes an intent, and nothing else does.
 const CLOSED_AFTER_SECONDS: i64 = 60 * 60;
 /// So long after its intent an outcome is written without a look whether another node closed it.
 const NOT_CLOSED_WITHIN_SECONDS: i64 = CLOSED_AFTER_SECONDS / 2;
@@ -334,9 +334,12 @@ impl Writing {
     }
 
     /// Keeps those whose intent is there and has no outcome yet; the places of the others are free at once. That is plain, unless a
-    /// commit was not waited for, or another node may have closed it; then the store says, once for all of a tenant.
+    /// commit was not waited for, or another node may have closed it; then the store says, once for all of a tenant. What is so old that
+    /// any node closes it is left to that, which looks into the log: its row may be back.
     async fn keep_open(&self, batch: &mut Vec<Ended>) {
-        let recent = self.clock.now().plus_seconds(-NOT_CLOSED_WITHIN_SECONDS);
+        let now = self.clock.now();
+        batch.retain(|ended| ended.intent.recorded_at > now.plus_seconds(-CLOSED_AFTER_SECONDS));
+        let recent = now.plus_seconds(-NOT_CLOSED_WITHIN_SECONDS);
         let is_plain = |ended: &Ended| ended.durable && ended.intent.recorded_at > recent;
         let mut asked: BTreeMap<TenantId, Vec<EventId>> = BTreeMap::new();
         for ended in batch.iter().filter(|ended| !is_plain(ended)) {
@@ -451,8 +454,8 @@ impl Noted {
 }
 
 /// Closes what earlier starts of this node left open in a tenant's log, and what any node did for an hour: nobody knows how it
-/// ended. Each is closed once, whoever else tries. An intent that is not in the log yet waits for the next time; rows that stand for
-/// nothing go.
+/// ended. Each is closed once, whoever else tries and whoever notes it again. An intent that is not in the log yet waits for the next
+/// time; rows that stand for nothing go.
 ///
 /// # Errors
 ///
@@ -483,7 +486,9 @@ pub async fn close_left(instance: &Instance, tenant: TenantId) -> Result<usize, 
                 Noted::Unknown => {}
             }
         }
+        let ended = with_outcome(&mut *view, &intents).await?;
         drop(view);
+        nothing.extend(intents.extract_if(.., |intent| ended.contains(&intent.id)).map(|intent| intent.id));
         closed += close(instance, tenant, &intents, &nothing).await?;
     }
 }
@@ -519,7 +524,7 @@ async fn close(
     tx.commit().await?;
     if !nothing.is_empty() {
         let rows = nothing.len();
-        tracing::warn!(%tenant, rows, "Took away {rows} row(s) of `audit_intents` that stand for no intent of the log");
+        tracing::warn!(%tenant, rows, "Took away {rows} row(s) of `audit_intents` that stand for no open intent of the log");
     }
     Ok(closed)
 }

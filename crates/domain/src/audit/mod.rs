@@ -24,6 +24,7 @@ pub mod change;
 pub mod counters;
 pub(crate) mod damage;
 pub mod details;
+mod ended;
 mod event;
 pub mod export;
 pub mod failures;
@@ -205,6 +206,14 @@ pub trait AuditRows {
         span: (Timestamp, Timestamp),
         requests: &[RequestId],
     ) -> Result<Vec<LoggedEvent>, StoreError>;
+    /// Where the events lie that [`Self::outcomes`] finds, whatever is stored of them.
+    async fn outcome_places(
+        &mut self,
+        span: (Timestamp, Timestamp),
+        requests: &[RequestId],
+    ) -> Result<Vec<u64>, StoreError>;
+    /// The outcomes among the queued events of these requests, in queue order.
+    async fn queued_outcomes(&mut self, requests: &[RequestId]) -> Result<Vec<QueuedEvent>, StoreError>;
     /// The events of these kinds that were done to this resource, by index, ascending. For the few that a key has: without the
     /// kinds, whoever may append events of their own could name it in any number of them.
     async fn events_on(&mut self, resource: &str, kinds: &[EventKind]) -> Result<Vec<LoggedEvent>, StoreError>;

@@ -219,6 +219,7 @@ pub(crate) async fn drain(instance: &Instance, change: &mut Change<'_>, key: &Ke
         let event = Event::new(EventKind::KeyDrained)
             .on("key", key.id)
             .with("key_id", Detail::Id(version.key_id.clone()))
+            .with("managed", Detail::Code(key.managed.map_or("none", Managed::as_str)))
             .with("version", Detail::Count(version.version.into()));
         change.record(event).await?;
         completed::certify(instance, change, &Retired::Version(key, &version)).await?;

@@ -55,6 +55,7 @@ pub mod update;
 pub mod usage;
 pub mod uses;
 
+pub use completed::PlatformRotation;
 pub use copies::{CopyError, KeyDestination};
 pub use count::{KeyUses, flush_uses};
 pub use create::{NewKey, create};

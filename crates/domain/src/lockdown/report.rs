@@ -209,6 +209,7 @@ impl LockdownReport {
             after = Some(last.id);
             let mut view = instance.store().view(tenant).await?;
             for user in page {
+                self.look("user", user.id, &[("/username", &user.username)], now);
                 for passkey in view.passkeys(user.id).await? {
                     self.look("passkey", passkey.id, &[("/name", &passkey.name)], now);
                 }

@@ -18,6 +18,7 @@ use crate::{
     ids::{TenantId, UserId},
     instance::{Failure, fails},
     keyring::{Keyring, KeyringError},
+    lockdown::refuse_suspects,
     passwords::{self, HashError, Password},
     store::StoreError,
     text::is_invisible,
@@ -91,6 +92,7 @@ pub async fn create(instance: &Instance, call: &Call, tenant: TenantId, new: New
         None => None,
     };
     let mut change = Change::begin(instance, call, tenant).await?;
+    refuse_suspects::<CreateUserError>(instance, change.rows(), &[("/username", &new.username)]).await?;
     grant::check(instance, call, tenant, roles, change.rows()).await?.map_err(CreateUserError::MayNotGrant)?;
     let id = UserId::make(instance.now(), instance.random())?;
     let user = sealed(instance, change.keyring(), id, new, password_hash)?;

@@ -18,6 +18,7 @@ use crate::{
     audit::{Change, Detail, Event, EventKind},
     faults::Faults,
     ids::UserId,
+    lockdown::refuse_suspects,
 };
 
 /// One user as another system has it.
@@ -54,6 +55,13 @@ pub async fn import(
         if let Err(faults) = check_imported(&new, password_hash.as_deref()) {
             outcomes.push(Err(faults.into()));
             continue;
+        }
+        match refuse_suspects(instance, change.rows(), &[("/username", &new.username)]).await {
+            Err(error @ CreateUserError::Invalid(_)) => {
+                outcomes.push(Err(error));
+                continue;
+            }
+            looked => looked?,
         }
         let granted = match grants.get(&roles.to_text()) {
             Some(granted) => *granted,

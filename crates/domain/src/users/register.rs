@@ -22,6 +22,7 @@ use crate::{
     ids::UserId,
     instance::{Failure, fails},
     keyring::KeyringError,
+    lockdown::refuse_suspects,
     one_time::{self, OneTimeKind},
     passwords::{self, HashError, Password},
     store::{StoreError, TenantEntry},
@@ -153,6 +154,7 @@ async fn openly(
     let id = UserId::make(instance.now(), instance.random())?;
     let ring = instance.keyring(entry.id).await?;
     let mut change = Change::begin_with(instance, Actor::System(request), entry.id, Arc::clone(&ring)).await?;
+    refuse_suspects::<RegisterError>(instance, change.rows(), &[("/username", &new.username)]).await?;
     let taken = change.rows().user_by_username(&new.username).await?.is_some();
     let event = Event::new(EventKind::UserRegistered).with("by", Detail::Code("open"));
     let user = sealed(instance, &ring, id, new, Some(hash)).map_err(|error| match error {

@@ -447,8 +447,9 @@ async fn every_part_has_every_key_index_trigger_and_policy() {
     assert!(parts.len() >= 12, "{parts:?}");
     for (part, indexes, unique, triggers, walled) in parts {
         let expected = match part.as_str() {
-            // Heads that the platform's log told of, and what builds before proofs said of holds and retention, are looked for there.
-            "audit_events_kept" => (6, 2, 2),
+            // Heads that the platform's log told of, what builds before proofs said of holds and retention, and how long a log is kept, are
+            // looked for there.
+            "audit_events_kept" => (7, 2, 2),
             part if part.starts_with("audit_events") => (4, 2, 2),
             _ => (1, 1, 2),
         };

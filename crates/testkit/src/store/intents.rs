@@ -138,11 +138,16 @@ pub async fn outcomes_are_found_by_their_request_and_time(store: &impl Backend) 
     for event in &logged {
         commit!(store, OURS, .queue_event(&event.event));
     }
-    commit!(store, OURS, .log_events(&logged));
     let requests = [10, 11, 13].map(|n| queued_event(OURS, n).request);
+    let waiting = view(store, OURS).await.queued_outcomes(&requests).await.unwrap();
+    assert_eq!(waiting, [&outcomes[0], &outcomes[1], &outcomes[3]].map(Clone::clone));
+    assert_eq!(view(store, THEIRS).await.queued_outcomes(&requests).await.unwrap(), []);
+    commit!(store, OURS, .log_events(&logged));
     let mut view = view(store, OURS).await;
-    let found = view.outcomes((NOW.plus_seconds(10), NOW.plus_seconds(13)), &requests).await.unwrap();
-    assert_eq!(found, logged[..2]);
+    assert_eq!(view.queued_outcomes(&requests).await.unwrap(), []);
+    let span = (NOW.plus_seconds(10), NOW.plus_seconds(13));
+    assert_eq!(view.outcomes(span, &requests).await.unwrap(), logged[..2]);
+    assert_eq!(view.outcome_places(span, &requests).await.unwrap(), [0, 1]);
     assert_eq!(view.outcomes((NOW, NOW.plus_seconds(100)), &requests[2..]).await.unwrap(), logged[3..4]);
     assert_eq!(view.outcomes((NOW, NOW.plus_seconds(100)), &[]).await.unwrap(), []);
     let mut theirs = super::view(store, THEIRS).await;

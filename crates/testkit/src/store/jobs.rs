@@ -34,6 +34,26 @@ pub async fn a_claim_is_renewed(store: &impl Backend) {
     assert!(!claim(store, "a", TWO, NOW.plus_seconds(60)).await);
 }
 
+/// Only by its holder, and only if nobody moved it meanwhile.
+pub async fn a_claim_is_renewed_as_it_was_left(store: &impl Backend) {
+    assert!(claim(store, "a", ONE, NOW).await);
+    let (left, until) = (NOW.plus_seconds(60), NOW.plus_seconds(70));
+    for (name, node, from, renewed) in [
+        ("a", TWO, left, false),
+        ("b", ONE, left, false),
+        ("a", ONE, NOW.plus_seconds(59), false),
+        ("a", ONE, left, true),
+        ("a", ONE, left, false),
+        ("a", ONE, until, true),
+    ] {
+        let mut tx = begin(store, TenantId::PLATFORM).await;
+        assert_eq!(tx.renew_job(name, node, from, until).await.unwrap(), renewed, "{name} {node} {from}");
+        tx.commit().await.unwrap();
+    }
+    assert!(!claim(store, "a", TWO, NOW.plus_seconds(69)).await);
+    assert!(claim(store, "a", TWO, until).await);
+}
+
 /// What was given back is anybody's at once; only its holder gives it back.
 pub async fn a_job_is_given_back(store: &impl Backend) {
     assert!(claim(store, "a", ONE, NOW).await);

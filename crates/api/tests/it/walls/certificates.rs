@@ -16,41 +16,27 @@ use crate::proofs::issue;
 
 stages! {
     a_changed_row_of_a_certificate_is_found,
+    every_changed_byte_of_a_certificate_is_found,
     an_end_whose_row_is_gone_is_told_by_the_log,
     a_revoked_key_stays_revoked_whatever_its_row_says,
     an_event_beside_the_tree_proves_no_certificate,
     a_revocation_beside_the_tree_revokes_nothing,
 }
 
-/// Lists are made of its columns, and what was signed lies in one of them.
+/// Lists are made of its columns.
 async fn a_changed_row_of_a_certificate_is_found(mut stage: Stage) {
     let id = issue(&stage.app, &stage.clinic).await["id"].as_str().unwrap().to_owned();
     let at = stage.app.events(&stage.clinic.auditor, "certificate.issued").await[0]["index"].as_u64().unwrap();
     assert_eq!(stage.found().await, []);
     stage.raw.tear_down("certificates").await;
     let row = format!("tenant_id = '{}' AND id = '{id}'", stage.clinic.id);
-    let (read, hex) = match stage.raw {
-        Raw::Sqlite(_) => ("hex(envelope)", ("x'", "'")),
-        Raw::Postgres(_) => ("encode(envelope, 'hex')", ("decode('", "', 'hex')")),
-    };
-    let envelope = stage.raw.texts(&format!("SELECT {read} FROM certificates WHERE {row}")).await.remove(0).unwrap();
-    let envelope = data_encoding::HEXLOWER_PERMISSIVE.decode(envelope.as_bytes()).unwrap();
     stage.raw.run(&format!("CREATE TABLE aside AS SELECT * FROM certificates WHERE {row}")).await.unwrap();
-    let mut changes: Vec<(&str, String)> = [
+    for (column, value) in [
         ("kind", "'app.another-report'"),
         ("issued_at", "issued_at + 1"),
         ("key_id", "'another'"),
         ("event_id", "'evt_01J9Z3K0Q5V8WXYZ0123456789'"),
-    ]
-    .map(|(column, value)| (column, value.to_owned()))
-    .into();
-    for byte in (0..envelope.len()).step_by(13) {
-        let mut changed = envelope.clone();
-        changed[byte] ^= 1 << (byte % 8);
-        changes.push(("envelope", format!("{}{}{}", hex.0, data_encoding::HEXLOWER.encode(&changed), hex.1)));
-    }
-    assert!(changes.len() > 50, "{}", changes.len());
-    for (column, value) in changes {
+    ] {
         let changed = format!("UPDATE certificates SET {column} = {value} WHERE {row}");
         assert_eq!(stage.raw.run(&changed).await.unwrap(), 1, "{changed}");
         assert_eq!(stage.found().await, [Finding { check: IntegrityCheck::CertificateRow, at }], "{changed}");
@@ -61,6 +47,63 @@ async fn a_changed_row_of_a_certificate_is_found(mut stage: Stage) {
         assert_eq!(stage.raw.run(&back).await.unwrap(), 1);
     }
     assert_eq!((stage.found().await, stage.verdict(&id).await.as_str()), (vec![], "valid"));
+}
+
+/// As many bytes at once as there are certificates, in each another one: all of them are found each time.
+async fn every_changed_byte_of_a_certificate_is_found(mut stage: Stage) {
+    let mut signed = Vec::new();
+    for _ in 0..16 {
+        let id = issue(&stage.app, &stage.clinic).await["id"].as_str().unwrap().to_owned();
+        let envelope = stage.envelope(&id).await;
+        signed.push((id, envelope));
+    }
+    sequence::sequence(&stage.app.instance, stage.tenant).await.unwrap();
+    let issued = stage.app.events(&stage.clinic.auditor, "certificate.issued").await;
+    let mut each: Vec<Finding> = issued
+        .iter()
+        .map(|event| Finding { check: IntegrityCheck::CertificateRow, at: event["index"].as_u64().unwrap() })
+        .collect();
+    each.sort();
+    assert_eq!((each.len(), stage.found().await), (signed.len(), vec![]));
+    stage.raw.tear_down("certificates").await;
+    let longest = signed.iter().map(|(_, envelope)| envelope.len()).max().unwrap();
+    assert!(longest > 500, "{longest}");
+    for first in (0..longest).step_by(signed.len()) {
+        let mut changed = signed.clone();
+        for ((_, envelope), byte) in changed.iter_mut().zip(first..) {
+            let byte = byte % envelope.len();
+            envelope[byte] ^= 1 << (byte % 8);
+        }
+        stage.sign_over(&changed).await;
+        assert_eq!(stage.found().await, each, "from byte {first} on");
+        let (id, _) = &signed[first / signed.len() % signed.len()];
+        assert_ne!(stage.verdict(id).await, "valid", "from byte {first} on");
+    }
+    stage.sign_over(&signed).await;
+    assert_eq!((stage.found().await, stage.verdict(&signed[0].0).await.as_str()), (vec![], "valid"));
+}
+
+impl Stage {
+    /// The bytes that were signed, as they are stored.
+    async fn envelope(&mut self, id: &str) -> Vec<u8> {
+        let read = match self.raw {
+            Raw::Sqlite(_) => "hex(envelope)",
+            Raw::Postgres(_) => "encode(envelope, 'hex')",
+        };
+        let row = format!("tenant_id = '{}' AND id = '{id}'", self.clinic.id);
+        let hex = self.raw.texts(&format!("SELECT {read} FROM certificates WHERE {row}")).await.remove(0).unwrap();
+        data_encoding::HEXLOWER_PERMISSIVE.decode(hex.as_bytes()).unwrap()
+    }
+
+    /// Puts other bytes in the place of those that were signed, of each of the tenant's certificates.
+    async fn sign_over(&mut self, all: &[(String, Vec<u8>)]) {
+        let mut sql = "UPDATE certificates SET envelope = CASE id".to_owned();
+        for (id, envelope) in all {
+            sql += &format!(" WHEN '{id}' THEN {}", self.bytes(envelope));
+        }
+        sql += &format!(" END WHERE tenant_id = '{}'", self.clinic.id);
+        assert_eq!(usize::try_from(self.raw.run(&sql).await.unwrap()).unwrap(), all.len());
+    }
 }
 
 async fn an_end_whose_row_is_gone_is_told_by_the_log(mut stage: Stage) {

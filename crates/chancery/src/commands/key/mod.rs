@@ -56,7 +56,7 @@ enum Verb {
     Public(verbs::PublicArgs),
     /// List who did what with a key
     Usage(verbs::UsageArgs),
-    /// List the completed rotations of all keys, each with the certificate that states it
+    /// List the completed rotations of all keys, each with the certificate that states it; those of the platform with their event
     Rotations,
     /// List the known copies of a key outside the store
     Copies(KeyArg),

@@ -1,16 +1,16 @@
 //! What is done with keys as such.
 
-use std::process::ExitCode;
+use std::{collections::BTreeMap, process::ExitCode};
 
 use anyhow::{Context as _, Result};
-use chancery_domain::{Clock as _, Timestamp};
+use chancery_domain::{Clock as _, TenantId, Timestamp, audit::EventKind, keyring::PlatformRotation};
 use clap::Args;
 use serde_json::{Map, Value, json};
 
 use super::{KeyArg, PAGE, all, all_keys, path};
 use crate::{
     clock::SystemClock,
-    commands::client::{Api, Output, list},
+    commands::client::{Api, Output, list, text},
 };
 
 /// What one key shows.
@@ -309,6 +309,10 @@ pub(super) async fn usage(api: &Api, output: Output, args: UsageArgs) -> Result<
 
 /// The lines of a compliance report (MO-10).
 pub(super) async fn rotations(api: &Api, output: Output) -> Result<ExitCode> {
+    let session = api.get("/v1/auth/session").await?;
+    if text(&session, "tenant_id")? == TenantId::PLATFORM.to_string() {
+        return rotations_of_platform(api, output).await;
+    }
     let stated = all(api, &format!("/v1/certificates?kind=key-rotation&limit={PAGE}")).await?;
     let line = |one: &Value| {
         let of = |pointer: &str| one.pointer(pointer).cloned().unwrap_or_default();
@@ -325,5 +329,34 @@ pub(super) async fn rotations(api: &Api, output: Output) -> Result<ExitCode> {
     let lines: Vec<Value> = stated.iter().map(line).collect();
     let members = ["key", "key_type", "managed", "retired_version", "stated_at", "certificate", "ended"];
     output.table(&lines, &members);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Those of the platform's own keys, of a year, as its log tells of them: it has no certificates.
+async fn rotations_of_platform(api: &Api, output: Output) -> Result<ExitCode> {
+    let now = SystemClock.now();
+    let (from, to) = (now.plus_days(-365), now.plus_seconds(1));
+    let kinds = [EventKind::RootRetired, EventKind::TenantKeyDestroyed, EventKind::KeyRetired, EventKind::KeyDrained];
+    let mut lines = BTreeMap::new();
+    for kind in kinds {
+        for event in all(api, &format!("/v1/audit/events?from={from}&to={to}&type={kind}&limit={PAGE}")).await? {
+            let core: Value =
+                serde_json::from_str(text(&event, "core")?).context("the server's answer is not as expected")?;
+            let Some(PlatformRotation { key, managed, retired_version }) = PlatformRotation::told_by(&core) else {
+                continue;
+            };
+            let index = event.get("index").and_then(Value::as_u64);
+            let line = json!({
+                "key": key,
+                "managed": managed,
+                "retired_version": retired_version,
+                "recorded_at": event.get("recorded_at"),
+                "event": event.get("id"),
+            });
+            lines.insert(index, line);
+        }
+    }
+    let lines: Vec<Value> = lines.into_values().collect();
+    output.table(&lines, &["key", "managed", "retired_version", "recorded_at", "event"]);
     Ok(ExitCode::SUCCESS)
 }

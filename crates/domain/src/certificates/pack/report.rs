@@ -1,12 +1,12 @@
 //! What a pack holds, for people: one page without scripts. Nothing rests on it.
 
-use std::fmt::Write as _;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use chancery_crypto::dsse::Envelope;
 use serde_json::Value;
 
 use super::{PackScope, events, files::Pack, gather::Standing};
-use crate::certificates::offline::State;
+use crate::{certificates::offline::State, keyring::PlatformRotation};
 
 /// Certificates that the page lists; the manifest names all of them.
 const SHOWN: usize = 1_000;
@@ -68,10 +68,29 @@ pub(super) fn html(
     if states.len() > SHOWN {
         let _ = writeln!(page, "<p>The first {SHOWN}; MANIFEST.json names all of them.</p>");
     }
-    if matches!(pack.scope, PackScope::Range { .. }) {
-        rotations(&mut page, states);
+    match pack.scope {
+        PackScope::Range { .. } if pack.tenant.is_platform() => rotations_of_platform(&mut page, &pack.held.events),
+        PackScope::Range { .. } => rotations(&mut page, states),
+        PackScope::Certificates(_) | PackScope::Events { .. } | PackScope::Subject { .. } => {}
     }
     page
+}
+
+/// The rotations of the platform's own keys that were completed in a span of time. It has no certificates: what tells of each is the
+/// event, which the pack proves.
+fn rotations_of_platform(page: &mut String, events: &BTreeMap<u64, String>) {
+    let told = events.iter().filter_map(|(index, core)| {
+        let core: Value = serde_json::from_str(core).ok()?;
+        let text = |name: &str| escaped(core.get(name).and_then(Value::as_str).unwrap_or_default());
+        let PlatformRotation { key, managed, retired_version } = PlatformRotation::told_by(&core)?;
+        let (key, managed, when, id) = (escaped(&key), escaped(&managed), text("recorded_at"), text("event_id"));
+        Some(format!("<tr><td>{key}<td>{managed}<td>{retired_version}<td>{when}<td>{index}<td>{id}\n"))
+    });
+    let told: Vec<String> = told.collect();
+    let _ = writeln!(page, "<h2>Rotations of keys: {}</h2>", told.len());
+    page.push_str("<table>\n<tr><th>Key<th>Use<th>Retired version<th>When<th>Place<th>Event\n");
+    page.extend(told);
+    page.push_str("</table>\n");
 }
 
 /// The rotations of keys that were completed in a span of time, each with the certificate that states it (MO-10).

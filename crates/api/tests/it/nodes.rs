@@ -1,0 +1,68 @@
+//! One process at a time is a node, on whatever machine.
+
+use chancery_domain::nodes::{CLAIMED_FOR_SECONDS, claim};
+
+use crate::app::{Backend, TestApp};
+
+backends! {
+    a_copied_machine_is_not_the_same_node_at_once, of_two_processes_that_were_one_a_single_one_goes_on,
+    whoever_starts_where_a_process_was_killed_need_not_wait
+}
+
+const HERE: [u8; 16] = [1; 16];
+const THERE: [u8; 16] = [2; 16];
+
+async fn a_copied_machine_is_not_the_same_node_at_once(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let copy = app.again(|_| ()).await;
+    assert_eq!(app.instance.node().id, copy.instance.node().id);
+    let mut first = claim(&app.instance, HERE).await.unwrap().unwrap();
+    for _ in 0..2 {
+        assert!(claim(&copy.instance, THERE).await.unwrap().is_none());
+        app.clock.advance_seconds(CLAIMED_FOR_SECONDS - 1);
+        assert!(first.renew(&app.instance).await.unwrap());
+    }
+    // It stood still for too long: the other one has it, and it finds out when it goes on.
+    app.clock.advance_seconds(CLAIMED_FOR_SECONDS + 1);
+    let second = claim(&copy.instance, THERE).await.unwrap().unwrap();
+    assert!(!first.renew(&app.instance).await.unwrap());
+    assert!(claim(&app.instance, HERE).await.unwrap().is_none());
+    second.give_back(&copy.instance).await.unwrap();
+    assert!(claim(&app.instance, HERE).await.unwrap().is_some());
+}
+
+/// A machine that is copied while it runs: both have the same place, and the same memory of the claim.
+async fn of_two_processes_that_were_one_a_single_one_goes_on(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let mut one = claim(&app.instance, HERE).await.unwrap().unwrap();
+    let mut other = one.clone();
+    assert!(other.renew(&app.instance).await.unwrap());
+    assert!(!one.renew(&app.instance).await.unwrap());
+    assert!(other.renew(&app.instance).await.unwrap());
+}
+
+async fn whoever_starts_where_a_process_was_killed_need_not_wait(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let mut killed = claim(&app.instance, HERE).await.unwrap().unwrap();
+    let mut next = claim(&app.instance, HERE).await.unwrap().unwrap();
+    assert!(next.renew(&app.instance).await.unwrap());
+    assert!(!killed.renew(&app.instance).await.unwrap());
+}
+
+/// A commit that was done and not answered is no other process.
+#[tokio::test]
+async fn a_lost_answer_loses_no_claim() {
+    let (backend, faulty) = Backend::faulty().await;
+    let app = TestApp::on(backend).await;
+    let mut claim = claim(&app.instance, HERE).await.unwrap().unwrap();
+    for _ in 0..2 {
+        faulty.faults().lose_answers(true);
+        claim.renew(&app.instance).await.unwrap_err();
+        faulty.faults().lose_answers(false);
+        faulty.faults().fail_commit(true);
+        claim.renew(&app.instance).await.unwrap_err();
+        faulty.faults().fail_commit(false);
+    }
+    assert!(claim.renew(&app.instance).await.unwrap());
+    assert!(claim.renew(&app.instance).await.unwrap());
+}

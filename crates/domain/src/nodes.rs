@@ -1,0 +1,72 @@
+//! One process at a time is a node, on whatever machine (ADR 0042).
+//!
+//! A node's id lies in a file, and a machine may be copied with all its files. So the process that is a node claims its id in the
+//! platform's rows, and goes on claiming it. Another place cannot meanwhile; who finds that the claim is not as it was left ends.
+
+use crate::{
+    Instance,
+    ids::{NodeId, TenantId},
+    instance::Failure,
+    time::Timestamp,
+};
+
+/// For how long an id is claimed, in seconds.
+pub const CLAIMED_FOR_SECONDS: i64 = 30;
+
+/// A node's id, claimed for a process.
+#[derive(Debug, Clone)]
+pub struct Claim {
+    job: String,
+    place: NodeId,
+    /// Until when: what the store has is one of these. There are several after commits whose answers were lost.
+    until: Vec<Timestamp>,
+}
+
+/// Claims this node's id for a process at this place, if no other place has it. Two processes must not be at one place at once; one that
+/// comes after another there need not wait for its time to pass.
+///
+/// # Errors
+///
+/// [`Failure::Store`]; then nobody knows.
+pub async fn claim(instance: &Instance, place: [u8; 16]) -> Result<Option<Claim>, Failure> {
+    let (job, place) = (format!("node:{}", instance.node().id), NodeId::from_bytes(place));
+    let now = instance.now();
+    let until = now.plus_seconds(CLAIMED_FOR_SECONDS);
+    let mut tx = instance.store().begin(TenantId::PLATFORM).await?;
+    let ours = tx.claim_job(&job, place, now, until).await?;
+    tx.commit().await?;
+    Ok(ours.then_some(Claim { job, place, until: vec![until] }))
+}
+
+impl Claim {
+    /// Claims the id for longer; `false` if the claim is not as it was left: another process is this node, or was.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Store`]; then nobody knows, until the next time.
+    pub async fn renew(&mut self, instance: &Instance) -> Result<bool, Failure> {
+        let until = instance.now().plus_seconds(CLAIMED_FOR_SECONDS);
+        let mut tx = instance.store().begin(TenantId::PLATFORM).await?;
+        let mut ours = false;
+        for from in &self.until {
+            ours = ours || tx.renew_job(&self.job, self.place, *from, until).await?;
+        }
+        self.until.push(until);
+        tx.commit().await?;
+        if ours {
+            self.until = vec![until];
+        }
+        Ok(ours)
+    }
+
+    /// Gives the id back: whoever starts with it next need not wait.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Store`]; then its time has to pass.
+    pub async fn give_back(self, instance: &Instance) -> Result<(), Failure> {
+        let mut tx = instance.store().begin(TenantId::PLATFORM).await?;
+        tx.release_job(&self.job, self.place).await?;
+        Ok(tx.commit().await?)
+    }
+}

@@ -1,0 +1,99 @@
+-- No purge lets go of what its tenant keeps for longer than any log must be kept (ADR 0025). How long that is says the row, and the
+-- newest event of the log's tree that says it: who lowers the one must put the other into the log, out of which nothing takes it.
+
+CREATE INDEX audit_events_retention ON audit_events_kept (tenant_id, idx) WHERE kind = 'audit.retention_changed';
+
+-- What this tenant recorded at or after this moment stays.
+CREATE FUNCTION chancery_let_go_before(tenant TEXT) RETURNS BIGINT LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+    whose TEXT COLLATE "C" := tenant;
+    bound BIGINT := chancery_let_go_before();
+    kept BIGINT := greatest(
+        (SELECT r.months FROM audit_retention AS r WHERE r.tenant_id = whose),
+        (SELECT substring(e.core FROM '"months":([0-9]{1,4})[,}]')::bigint FROM audit_events_kept AS e
+            WHERE e.tenant_id = whose AND e.kind = 'audit.retention_changed'
+                AND e.idx < (SELECT l.size FROM audit_logs AS l WHERE l.tenant_id = whose)
+                AND EXISTS (
+                    SELECT 1 FROM audit_tiles AS t WHERE t.tenant_id = whose AND t.level = 0 AND t.idx = e.idx / 256
+                        AND substr(t.hashes, (1 + 32 * (e.idx % 256))::int, 32) = sha256('\x00'::bytea || convert_to(e.core, 'UTF8'))
+                )
+            ORDER BY e.idx DESC LIMIT 1)
+    );
+BEGIN
+    IF kept IS NULL OR kept <= 72 THEN
+        RETURN bound;
+    END IF;
+    RETURN (extract(epoch FROM timestamp '1970-01-01' + (bound / 1000000) * interval '1 second'
+        - make_interval(months => least(kept, 1200)::int - 72)) * 1000000)::bigint;
+END;
+$$;
+
+-- As before (0056), by the tenant's own time.
+CREATE OR REPLACE FUNCTION chancery_only_purged() RETURNS trigger LANGUAGE plpgsql
+    SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+    IF TG_OP = 'DELETE' THEN
+        IF OLD.idx >= (SELECT l.size FROM audit_logs AS l WHERE l.tenant_id = OLD.tenant_id) THEN
+            RETURN OLD;
+        END IF;
+        IF NOT chancery_stays('', OLD.kind)
+            AND EXISTS (
+                SELECT 1 FROM audit_purges AS p
+                WHERE p.tenant_id = OLD.tenant_id AND p.first_idx <= OLD.idx AND p.next_idx > OLD.idx AND p.ended_at IS NULL
+            )
+            AND NOT EXISTS (
+                SELECT 1 FROM audit_holds AS h
+                WHERE h.tenant_id = OLD.tenant_id AND (h.from_at IS NULL OR h.from_at <= OLD.recorded_at)
+                    AND (h.to_at IS NULL OR h.to_at > OLD.recorded_at)
+            )
+            AND OLD.recorded_at < chancery_let_go_before(OLD.tenant_id) THEN
+            RETURN OLD;
+        END IF;
+    END IF;
+    RAISE EXCEPTION '% only grows', TG_TABLE_NAME;
+END;
+$$;
+
+CREATE OR REPLACE FUNCTION chancery_sealed_only_purged() RETURNS trigger LANGUAGE plpgsql
+    SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+    bound BIGINT;
+BEGIN
+    IF TG_OP = 'DELETE' THEN
+        bound := chancery_let_go_before(OLD.tenant_id);
+        IF EXISTS (
+            SELECT 1 FROM audit_events AS e JOIN audit_purges AS p
+                ON p.tenant_id = e.tenant_id AND p.first_idx <= e.idx AND p.next_idx > e.idx AND p.ended_at IS NULL
+            WHERE e.tenant_id = OLD.tenant_id AND e.event_id = OLD.event_id AND e.recorded_at < bound
+                AND NOT EXISTS (
+                    SELECT 1 FROM audit_holds AS h
+                    WHERE h.tenant_id = e.tenant_id AND (h.from_at IS NULL OR h.from_at <= e.recorded_at)
+                        AND (h.to_at IS NULL OR h.to_at > e.recorded_at)
+                )
+        ) THEN
+            RETURN OLD;
+        END IF;
+    END IF;
+    RAISE EXCEPTION '% only grows', TG_TABLE_NAME;
+END;
+$$;
+
+CREATE OR REPLACE FUNCTION chancery_references_let_go() RETURNS trigger LANGUAGE plpgsql
+    SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+    own RECORD;
+    bound BIGINT;
+BEGIN
+    FOR own IN SELECT g.tenant_id, min(g.idx) AS lowest, max(g.idx) AS highest FROM gone AS g GROUP BY g.tenant_id LOOP
+        bound := chancery_let_go_before(own.tenant_id);
+        IF EXISTS (
+            SELECT 1 FROM audit_events AS e
+            WHERE e.tenant_id = own.tenant_id AND e.idx >= own.lowest AND e.idx <= own.highest AND e.recorded_at >= bound
+        ) THEN
+            RAISE EXCEPTION '% only grows', TG_TABLE_NAME;
+        END IF;
+    END LOOP;
+    RETURN NULL;
+END;
+$$;
