@@ -61,7 +61,7 @@ pub(super) async fn disclose(
     Ok(shown.into_iter().filter_map(|one| Some((one.logged.event.id, one.personal?))).collect())
 }
 
-/// The events of a pack that say something in confidence of which it shows nothing: it was not asked for, or it is gone by order.
+/// The events of a pack that say something in confidence of which it shows nothing: it was not asked for, or does not open.
 pub fn undisclosed(pack: &[u8]) -> Vec<EventId> {
     let Ok(files) = zip::read(pack) else { return Vec::new() };
     let lines = files.get("log/entries.jsonl").into_iter().flat_map(|lines| lines.split(|byte| *byte == b'\n'));

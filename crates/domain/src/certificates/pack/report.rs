@@ -12,7 +12,7 @@ use crate::{certificates::offline::State, keyring::PlatformRotation};
 const SHOWN: usize = 1_000;
 
 /// Why a text is not shown that was to be.
-const GONE: &str = "it was purged, or its key was destroyed";
+const GONE: &str = "it was purged, its key was destroyed, or it is damaged";
 
 const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}\
 table{border-collapse:collapse;width:100%}td,th{border-top:1px solid #ccc;padding:.25rem .5rem;text-align:left;\
