@@ -99,7 +99,9 @@ async fn fetch(request: reqwest::RequestBuilder) -> Result<Vec<u8>> {
 #[expect(clippy::print_stderr, reason = "what is not in the pack goes to the terminal")]
 fn tell_undisclosed(pack: &[u8]) {
     for event in undisclosed(pack) {
-        eprintln!("{event}: what it says in confidence is not in the pack: it was purged, its key was destroyed, or it is damaged");
+        eprintln!(
+            "{event}: what it says in confidence is not in the pack: it was purged, its key was destroyed, or it is damaged"
+        );
     }
 }
 
