@@ -25,6 +25,8 @@ SCOPES, BECAME = ("certificates", "events", "range", "subject"), {"valid", "revo
 FAULTS = (ValueError, KeyError, TypeError, IndexError, AttributeError, StopIteration, struct.error, RecursionError)
 PSS = padding.PSS(mgf=padding.MGF1(hashes.SHA256()), salt_length=32)
 HOW = {"Ed25519": (), "ES256": (ec.ECDSA(hashes.SHA256()),), "PS256": (PSS, hashes.SHA256())}
+P25519, OF_ORDER_8 = 2**255 - 19, 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826
+SMALL_ORDER = {0, 1, P25519 - 1, OF_ORDER_8, P25519 - OF_ORDER_8}
 
 
 Stop = type("Stop", (Exception,), {"__doc__": "A check did not hold; the verdict."})
@@ -101,6 +103,12 @@ def stays_inside(name):
     return re.fullmatch(r"[ -9;-\[\]-~]+", name) and not {"", ".", ".."} & {*name.split("/")}
 
 
+def is_sound(point):
+    """Whether an Ed25519 point is below the prime and none of the few with which anybody can sign: libraries differ in both."""
+    y = int.from_bytes(point, "little") & (1 << 255) - 1
+    return len(point) == 32 and y < P25519 and y not in SMALL_ORDER
+
+
 class Key:
     """A public key by its JWK: Ed25519, ECDSA P-256 (r and s, 32 bytes each) or RSA-PSS, the latter two with SHA-256."""
 
@@ -111,12 +119,14 @@ class Key:
         parts = {name: b64(jwk[name], url=True) for name in fields[jwk["kty"]] if name in "xyne"}
         numbers = {name: int.from_bytes(part, "big") for name, part in parts.items()}
         if kind == ("OKP", "Ed25519"):
+            need(is_sound(parts["x"]))
             self.alg, self.raw, self.public = "Ed25519", parts["x"], ed25519.Ed25519PublicKey.from_public_bytes(parts["x"])
         elif kind == ("EC", "P-256"):
             need(len(parts["x"]) == len(parts["y"]) == 32)
             self.alg, self.public = "ES256", ec.EllipticCurvePublicNumbers(numbers["x"], numbers["y"], ec.SECP256R1()).public_key()
         else:
-            need(jwk["kty"] == "RSA" and 256 <= len(parts["n"]) <= 1024 and len(parts["e"]) <= 8 and parts["n"][0] and parts["e"][0])
+            need(jwk["kty"] == "RSA" and parts["n"][0] and parts["e"][0] and numbers["n"] & numbers["e"] & 1)
+            need(2048 <= numbers["n"].bit_length() <= 8192 and 65_537 <= numbers["e"] < 1 << 33)
             self.alg, self.public = "PS256", rsa.RSAPublicNumbers(numbers["e"], numbers["n"]).public_key()
 
     def verifies(self, message, signature):
@@ -124,6 +134,7 @@ class Key:
             if self.alg == "ES256":
                 need(len(signature) == 64)
                 signature = utils.encode_dss_signature(*(int.from_bytes(half, "big") for half in (signature[:32], signature[32:])))
+            need(self.alg != "Ed25519" or is_sound(signature[:32]))
             self.public.verify(signature, message, *HOW[self.alg])
             return True
         except (InvalidSignature, ValueError):
@@ -139,6 +150,7 @@ class Declared(Key):
         self.first, self.last, self.spared = entry["first_index"], entry["last_index"], entry.get("last_valid_index")
         need(all(one is None or (type(one) is int and one >= 0) for one in (self.first, self.last, self.spared)))
         need((entry["key_id"], entry["alg"]) == (self.id, self.alg) and self.state in STATES)
+        need(entry["use"] != "log" or self.alg == "Ed25519")
 
 
 class Envelope:
@@ -197,19 +209,18 @@ def read_witness(text):
     name, short, key = text.split("+", 2)
     raw, id_ = b64(key), sha256(name.encode(), b"\n", b64(key))[:4]
     need(not bad_name(name) and len(raw) == 33 and raw[0] == 4 and short == id_.hex())
-    return name, id_, ed25519.Ed25519PublicKey.from_public_bytes(raw[1:])
+    return name, id_, Key({"crv": "Ed25519", "kty": "OKP", "x": url64(raw[1:])})
 
 
 def cosigned(witness, body, signed):
     """The earliest time, in seconds, at which a witness says that it saw a head; nothing unless all of its lines verify."""
-    (name, id_, public), times = witness, []
+    (name, id_, key), times = witness, []
     try:
         for line in (line for by, short, line in signed if (by, short) == (name, id_)):
             times.append(int.from_bytes(line[:8], "big"))
-            need(times[-1] < 1 << 63)
-            public.verify(line[8:], b"cosignature/v1\ntime %d\n" % times[-1] + body)
+            need(times[-1] < 1 << 63 and key.verifies(b"cosignature/v1\ntime %d\n" % times[-1] + body, line[8:]))
         return min(times) if min(times) < 253_370_764_800 else None  # moments are of the years 0 to 9998
-    except (*FAULTS, InvalidSignature):
+    except FAULTS:
         return None
 
 
@@ -427,7 +438,7 @@ class Pack:
     def content(self, manifest, files, signers):
         """Any number of events under one proof, certificates among them, and what became of these."""
         check, (size, root) = self.check, self.head
-        kind = lambda: next(kind for kind in SCOPES if list(manifest["scope"]) == [kind])
+        kind = lambda: next(kind for kind in SCOPES if type(manifest["scope"]) is dict and list(manifest["scope"]) == [kind])
         kind = check("scope_kind", kind, str, "a scope of an unknown kind", "unsupported")
         raw = files.get("log/entries.jsonl", b"")
         split = lambda: raw.endswith(b"\n") and raw[:-1].split(b"\n")
@@ -522,6 +533,8 @@ def printable(text):
 
 
 def main():
+    for stream in (sys.stdout, sys.stderr):  # whatever the locale would write: files and pipes of Windows have no such letters
+        stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pack")
     parser.add_argument("--trust", required=True, metavar="FILE", help="the trust file, kept since you first trusted the instance")

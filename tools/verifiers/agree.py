@@ -8,6 +8,7 @@ FOLDER` adds packs that a server has just made: `<name>.zip` beside `trust.json`
 
 import argparse
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -93,6 +94,15 @@ def flipped(pack, trust):
     return len(good)
 
 
+def printed(pack, trust, code):
+    """What the Python program prints where the locale has no ✓: UTF-8 all the same, and the verdict's exit code."""
+    command = [sys.executable, "-B", ROOT / "tools/verify_pack.py", pack, "--trust", trust]
+    done = subprocess.run(command, capture_output=True, timeout=60, env={**os.environ, "PYTHONIOENCODING": "cp1252"})
+    mark = "✗" if code else "✓"
+    if done.returncode != code or mark not in done.stdout.decode("utf-8", "replace"):
+        sys.exit(f"{pack.name} in a locale of Windows: exit {done.returncode}\n{done.stderr.decode('utf-8', 'replace')}")
+
+
 def large(options):
     """A pack of 100,000 events, by each verifier in a process of its own, as somebody with nothing else would run it."""
     sys.path.insert(0, str(ROOT / "tools/verifiers"))
@@ -137,6 +147,8 @@ def main():
     if options.mutations:
         cases += mutated(pathlib.Path(odd_folder.name), options.mutations)
     small = {"pack": folder / "one-certificate.zip", "trust": folder / "trust.json"}
+    printed(**small, code=0)
+    printed(folder / "certificate-forged.zip", folder / "trust.json", code=30)
     page = {}
     if options.chromium:
         flip = {"pack": str(small["pack"]), "trust": str(small["trust"]), "step": options.step}

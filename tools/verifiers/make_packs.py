@@ -20,6 +20,7 @@ INSTANCE, TENANT, OTHER = "chancery.example", "ten_01JD5V7N8Q0000000000000001", 
 ORIGIN = "chancery.example/t/0f1e2d3c4b5a69788796a5b4c3d2e1f0"
 TYPES = {name: f"application/vnd.chancery.{name}.v1+json" for name in ("certificate", "manifest", "tenant-keys", "platform-log")}
 PLATFORM_ORIGIN, SEEN = "chancery.example/t/00000000000000000000000000000000", 1_767_232_800
+SCOPES = ("certificates", "events", "range", "subject")
 P256 = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
 
@@ -59,6 +60,17 @@ class Ed25519:
 
     def sign(self, message):
         return self.private.sign(message)
+
+
+class Neutral(Ed25519):
+    """Signs with the neutral point, which no honest signer draws and not every library refuses."""
+
+    def sign(self, message):
+        order, digest = 2**252 + 27742317777372353535851937790883648493, hashlib.sha512(self.private.private_bytes_raw()).digest()
+        scalar = int.from_bytes(digest[:32], "little") & (1 << 254) - 8 | 1 << 254
+        point = b"\1" + bytes(31)
+        challenge = int.from_bytes(hashlib.sha512(point + self.raw + message).digest(), "little")
+        return point + (challenge * scalar % order).to_bytes(32, "little")
 
 
 class P256Key(Ed25519):
@@ -360,6 +372,9 @@ def changed(value):
     for odd in ODD:
         if type(odd) is not type(value) or odd != value:
             yield odd
+    if isinstance(value, dict) and value:
+        yield list(value.values())
+        yield {**value, "d": None}
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else []
     for place, one in inner:
         for other in changed(one):
@@ -679,6 +694,7 @@ def corpus():
         ("list-that-is-missing", failed, "certificate_list", {"manifest": {"certificates": None}}),
         ("list-with-an-unknown-state", failed, "certificate_list", {"manifest": {"certificates": {id_: "fine"}}}),
         ("scope-that-is-a-text", unsupported, "scope_kind", {"manifest": {"scope": "certificates"}}),
+        *[(f"scope-that-is-a-list-of-{kind}", unsupported, "scope_kind", {"manifest": {"scope": [kind]}}) for kind in SCOPES],
         ("scope-that-is-nothing", unsupported, "scope_kind", {"manifest": {"scope": None}}),
         ("head-that-is-a-number", failed, "as_of", {"manifest": {"as_of": 11}}),
         ("tenant-that-is-a-number", failed, "scope", {"manifest": {"tenant_id": 1}, "statement": {"tenant_id": 1}}),
@@ -765,6 +781,8 @@ def corpus():
     yield "event-with-a-space", spaced.one(**edit), failed, "events", {}
     yield from ending()
     yield from shown()
+    yield from respelled_envelopes()
+    yield from odd_keys()
 
 
 def shown():
@@ -813,6 +831,81 @@ def shown():
     yield "range-with-texts", world.span(2, 9, files=files), "verified", None, {}
     files = {f"disclosures/{ids[at]}.json": canonical(whole), "disclosures/notes.txt": b"more"}
     yield "range-with-texts-of-nobody", world.span(2, 9, files=files), "failed", "disclosures", {}
+
+
+def respelled_envelopes():
+    """Envelopes and signatures as lists of what they say: anybody can write them so, without a key."""
+    world = simple()
+    id_, files = world.made[0][0], unzipped(world.one())
+
+    def signature(raw):
+        it = json.loads(raw)
+        return canonical({**it, "signatures": [[one["keyid"], one["sig"]] for one in it["signatures"]]})
+
+    def envelope(raw):
+        it = json.loads(raw)
+        return canonical([it["payload"], it["payloadType"], it["signatures"]])
+
+    for what, path, check in [
+        ("manifest", "MANIFEST.dsse", "manifest_signature"), ("keys", "trust/keys.dsse", "keys"), ("certificate", f"certs/{id_}.dsse.json", "envelope"),
+    ]:
+        for name, change in [("envelope", envelope), ("signature", signature)]:
+            edit = {"later" if what == "manifest" else "files": {path: change(files[path])}}
+            yield f"{what}-{name}-that-is-a-list", world.one(**edit), "failed", check, {}
+
+
+def odd_keys():
+    """Keys that stand beside the one that signed, and that libraries think differently of."""
+    world = simple()
+    trust, entry = json.loads(world.trust())["keys"][0], world.keys[1]
+    okp = lambda point: {"crv": "Ed25519", "kty": "OKP", "x": url64(point)}
+    ec = lambda x, y: {"crv": "P-256", "kty": "EC", "x": url64(x), "y": url64(y)}
+    n = RsaKey("beside").n
+    rsa = lambda e, n=n: {"e": url64(e), "kty": "RSA", "n": url64(n.to_bytes((n.bit_length() + 7) // 8, "big"))}
+    p25519 = 2**255 - 19
+    eighth = bytes.fromhex("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a")
+    for name, jwk, alg, good in [
+        ("ed25519-at-the-neutral-point", okp(b"\1" + bytes(31)), "Ed25519", False), ("ed25519-at-nothing", okp(bytes(32)), "Ed25519", False),
+        ("ed25519-of-order-8", okp(eighth), "Ed25519", False), ("ed25519-of-order-8-with-a-sign", okp(eighth[:31] + b"\xfa"), "Ed25519", False),
+        ("ed25519-beyond-the-prime", okp((p25519 + 3).to_bytes(32, "little")), "Ed25519", False),
+        ("ed25519-before-the-prime", okp((p25519 - 3).to_bytes(32, "little")), "Ed25519", True),
+        ("p256-beside-the-curve", ec(b"\1" * 32, b"\2" * 32), "ES256", False), ("p256-at-nothing", ec(bytes(32), bytes(32)), "ES256", False),
+        ("rsa-of-exponent-1", rsa(b"\1"), "PS256", False), ("rsa-of-exponent-2", rsa(b"\2"), "PS256", False),
+        ("rsa-of-exponent-3", rsa(b"\3"), "PS256", False), ("rsa-of-exponent-65535", rsa(b"\xff\xff"), "PS256", False),
+        ("rsa-of-exponent-65536", rsa(b"\1\0\0"), "PS256", False), ("rsa-of-exponent-65539", rsa(b"\1\0\3"), "PS256", True),
+        ("rsa-of-an-exponent-of-33-bits", rsa(b"\1\xff\xff\xff\xff"), "PS256", True),
+        ("rsa-of-an-exponent-of-34-bits", rsa(b"\2\0\0\0\1"), "PS256", False),
+        ("rsa-of-an-exponent-of-57-bits", rsa(b"\1\0\0\0\0\0\0\1"), "PS256", False),
+        ("rsa-of-an-even-modulus", rsa(b"\1\0\1", n - 1), "PS256", False), ("rsa-of-2041-bits", rsa(b"\1\0\1", 2**2041 - 1), "PS256", False),
+        ("rsa-of-2047-bits", rsa(b"\1\0\1", 2**2047 - 1), "PS256", False), ("rsa-of-8192-bits", rsa(b"\1\0\1", 2**8192 - 1), "PS256", True),
+        ("rsa-of-8193-bits", rsa(b"\1\0\1", 2**8193 - 1), "PS256", False),
+    ]:
+        named = {"jwk": jwk, "alg": alg, "key_id": url64(sha256(canonical(jwk)))}
+        result = ("verified", None) if good else ("failed", "key_list")
+        yield f"key-beside-{name}", world.one(statement={"keys": [*world.keys, {**entry, **named}]}), *result, {}
+        if alg == "Ed25519" and not good:
+            yield f"trust-key-beside-{name}", world.one(), "unsupported", "trust", {"trust": world.trust(keys=[trust, {**trust, **named}])}
+    jwk = entry["jwk"]
+    listed = [jwk["kty"], jwk["crv"], jwk["x"], *[None] * 7]
+    for name, odd in [("that-is-a-list", listed), ("with-a-private-member-that-is-nothing", {**jwk, "d": None})]:
+        yield f"key-{name}", world.one(statement={"keys": [world.keys[0], {**entry, "jwk": odd}]}), "failed", "key_list", {}
+    jwk = trust["jwk"]
+    listed = [jwk["kty"], jwk["crv"], jwk["x"], *[None] * 7]
+    for name, odd in [("that-is-a-list", listed), ("with-a-private-member-that-is-nothing", {**jwk, "d": None})]:
+        yield f"trust-key-{name}", world.one(), "unsupported", "trust", {"trust": world.trust(keys=[{**trust, "jwk": odd}])}
+    more = {**entry["jwk"], "e": [], "kid": {}, "n": 5, "y": None}
+    yield "key-with-members-of-other-types", world.one(statement={"keys": [world.keys[0], {**entry, "jwk": more}]}), "verified", None, {}
+    yield "manifest-signed-with-the-neutral-point", world.one(by=Neutral("certificate 1")), "failed", "manifest_signature", {}
+    name, point = "witness.example/w9", bytes([4, 1]) + bytes(31)
+    vkey = f"{name}+{sha256(name.encode(), bytes([10]), point)[:4].hex()}+{b64(point)}"
+    yield "trust-with-a-witness-at-the-neutral-point", world.one(), "unsupported", "trust", {"trust": world.trust(witnesses={"keys": [vkey]})}
+    # Heads are signed with Ed25519 alone: another key has no id by which a note could name it.
+    p256 = P256Key("log")
+    other = {**world.keys[0], "alg": p256.alg, "jwk": p256.jwk, "key_id": p256.id}
+    later = {"checkpoint": world.note(size=20, root=sha256(b"later"), key=Ed25519("later"))}
+    yield "log-key-of-another-type", world.one(statement={"keys": [*world.keys, other]}), "failed", "key_list", later
+    files = world.anchor(statement={"keys": [world.above.entry, {**world.above.entry, "alg": p256.alg, "jwk": p256.jwk, "key_id": p256.id}]})
+    yield "anchor-keys-of-another-type", world.one(files=files), "failed", "anchor_keys", {}
 
 
 def ending():

@@ -106,7 +106,10 @@ impl Envelope {
             return Err(DsseError::SignatureCount);
         };
         let signature = Signature { keyid: one.keyid.clone(), sig: base64(&one.sig)? };
-        Ok(Self { payload: base64(&text.payload)?, payload_type: text.payload_type, signatures: vec![signature] })
+        let read =
+            Self { payload: base64(&text.payload)?, payload_type: text.payload_type, signatures: vec![signature] };
+        // Lists of the same texts in the place of the objects are read too, and no signature covers their spelling.
+        if read.to_json() == bytes { Ok(read) } else { Err(DsseError::Malformed) }
     }
 
     /// Checks that `key`, known as `keyid`, signed this payload under this type. The caller compares `payload_type` with what it expects.
@@ -279,6 +282,21 @@ mod tests {
             let bad = good.replacen(from, to, 1);
             assert_ne!(bad, good);
             assert_eq!(Envelope::from_json(bad.as_bytes()), Err(error), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_envelope_that_is_a_list_is_refused() {
+        let (pay, sig) = ("e30=", BASE64.encode(&key().sign(&pae("t", b"{}"))));
+        let one = format!(r#"{{"keyid":"k","sig":"{sig}"}}"#);
+        let good = format!(r#"{{"payload":"{pay}","payloadType":"t","signatures":[{one}]}}"#);
+        assert!(Envelope::from_json(good.as_bytes()).unwrap().verify_ed25519(&key().public(), "k").is_ok());
+        for bad in [
+            format!(r#"["{pay}","t",[{one}]]"#),
+            format!(r#"["{pay}","t",[["k","{sig}"]]]"#),
+            format!(r#"{{"payload":"{pay}","payloadType":"t","signatures":[["k","{sig}"]]}}"#),
+        ] {
+            assert_eq!(Envelope::from_json(bad.as_bytes()), Err(DsseError::Malformed), "{bad}");
         }
     }
 

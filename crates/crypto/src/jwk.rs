@@ -1,12 +1,15 @@
 //! Public keys as JSON ([RFC 7517](https://www.rfc-editor.org/rfc/rfc7517)) and their thumbprints ([RFC 7638](https://www.rfc-editor.org/rfc/rfc7638)).
 
+use std::collections::BTreeMap;
+
 use data_encoding::BASE64URL_NOPAD;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::IgnoredAny};
+use serde_json::Value;
 
 use crate::digest::sha256;
 use crate::sign::{Ed25519PublicKey, KeyError, P256PublicKey};
 
-/// A public key. Members beyond those of the key itself (`kid`, `use`, `alg`) are read over; a private member is refused.
+/// A public key. Members beyond those of a key of its type (`kid`, `use`, `alg`) are read over; a private member is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Members", into = "Members")]
 pub enum Jwk {
@@ -142,33 +145,31 @@ impl TryFrom<&Jwk> for P256PublicKey {
     }
 }
 
-/// The JSON as it stands.
+/// The JSON as it stands. What a key of its type does not have may be there, and be anything.
 #[derive(Serialize, Deserialize, Default)]
 struct Members {
     kty: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    crv: Option<String>,
+    crv: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    x: Option<String>,
+    x: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    y: Option<String>,
+    y: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    n: Option<String>,
+    n: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    e: Option<String>,
-    #[serde(skip_serializing)]
-    d: Option<serde::de::IgnoredAny>,
-    #[serde(skip_serializing)]
-    k: Option<serde::de::IgnoredAny>,
-    #[serde(skip_serializing)]
-    p: Option<serde::de::IgnoredAny>,
-    #[serde(skip_serializing)]
-    q: Option<serde::de::IgnoredAny>,
+    e: Option<Value>,
+    /// By name; a struct with such a member is read from objects alone, and not from lists.
+    #[serde(flatten, skip_serializing)]
+    others: BTreeMap<String, IgnoredAny>,
 }
+
+/// Members of private and symmetric keys: whatever they are, a null too.
+const PRIVATE: [&str; 4] = ["d", "k", "p", "q"];
 
 impl From<Jwk> for Members {
     fn from(jwk: Jwk) -> Self {
-        let b64 = |bytes: &[u8]| Some(BASE64URL_NOPAD.encode(bytes));
+        let b64 = |bytes: &[u8]| Some(BASE64URL_NOPAD.encode(bytes).into());
         match jwk {
             Jwk::Okp { x } => Self { kty: "OKP".into(), crv: Some("Ed25519".into()), x: b64(&x), ..Self::default() },
             Jwk::Ec { crv, x, y } => {
@@ -183,13 +184,14 @@ impl TryFrom<Members> for Jwk {
     type Error = JwkError;
 
     fn try_from(from: Members) -> Result<Self, JwkError> {
-        if from.d.is_some() || from.k.is_some() || from.p.is_some() || from.q.is_some() {
+        if PRIVATE.iter().any(|name| from.others.contains_key(*name)) {
             return Err(JwkError::NotPublic);
         }
-        let bytes = |member: Option<String>| {
-            BASE64URL_NOPAD.decode(member.ok_or(JwkError::Malformed)?.as_bytes()).map_err(|_| JwkError::Malformed)
+        let bytes = |member: Option<Value>| {
+            let text = member.as_ref().and_then(Value::as_str).ok_or(JwkError::Malformed)?;
+            BASE64URL_NOPAD.decode(text.as_bytes()).map_err(|_| JwkError::Malformed)
         };
-        match (from.kty.as_str(), from.crv.as_deref()) {
+        match (from.kty.as_str(), from.crv.as_ref().and_then(Value::as_str)) {
             ("OKP", Some("Ed25519")) => {
                 Ok(Self::Okp { x: bytes(from.x)?.try_into().map_err(|_| JwkError::Malformed)? })
             }
@@ -265,6 +267,26 @@ mod tests {
             format!(r#"{{"kty":"OKP","kty":"OKP","crv":"Ed25519","x":"{x}"}}"#),
         ] {
             assert!(read(&bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_an_object_and_a_private_member_is_one_whatever_it_is() {
+        let x = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
+        let list = format!(r#"["OKP","Ed25519","{x}",null,null,null,null,null,null,null]"#);
+        assert!(read(&list).is_err());
+        assert!(serde_json::from_value::<Jwk>(serde_json::from_str(&list).unwrap()).is_err());
+        for private in PRIVATE {
+            let null = format!(r#"{{"kty":"OKP","crv":"Ed25519","x":"{x}","{private}":null}}"#);
+            assert!(read(&null).unwrap_err().contains("not public"), "{null}");
+        }
+        let foreign = format!(r#"{{"kty":"OKP","crv":"Ed25519","x":"{x}","y":null,"n":5,"e":[],"kid":{{}}}}"#);
+        assert_eq!(
+            serde_json::to_value(read(&foreign).unwrap()).unwrap(),
+            serde_json::json!({"kty": "OKP", "crv": "Ed25519", "x": x})
+        );
+        for bad in ["5", "null", r#"["11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"]"#] {
+            assert!(read(&format!(r#"{{"kty":"OKP","crv":"Ed25519","x":{bad}}}"#)).is_err(), "{bad}");
         }
     }
 

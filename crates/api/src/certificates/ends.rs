@@ -3,7 +3,7 @@
 use axum::{Json, extract::State};
 use chancery_crypto::dsse::Envelope;
 use chancery_domain::{
-    certificates::{self, Certificate, CertificateEnd, CertificateFilter, EndReason, EndState},
+    certificates::{self, CertificateEnd, CertificateFilter, EndReason, EndState, ListedCertificate},
     ids::CertificateId,
 };
 use chancery_middleware::{Asked, Authenticated, Body, PathOf, Problem};
@@ -97,12 +97,16 @@ pub(crate) struct ListedBody {
     /// What it states: `{code, params}`.
     #[schema(value_type = Object)]
     statement: Value,
-    /// What became of it; empty while it stands.
+    /// What ended it; empty while nothing did.
     ends: Vec<EndBody>,
+    /// Until when it is valid; null if it says no end.
+    not_after: Option<String>,
+    /// Whether that is over.
+    expired: bool,
 }
 
-impl From<(Certificate, Vec<CertificateEnd>)> for ListedBody {
-    fn from((certificate, ends): (Certificate, Vec<CertificateEnd>)) -> Self {
+impl From<ListedCertificate> for ListedBody {
+    fn from(ListedCertificate { certificate, ends, not_after, expired }: ListedCertificate) -> Self {
         let payload = Envelope::from_json(&certificate.envelope).ok();
         let payload = payload.and_then(|envelope| serde_json::from_slice::<Value>(&envelope.payload).ok());
         Self {
@@ -112,6 +116,8 @@ impl From<(Certificate, Vec<CertificateEnd>)> for ListedBody {
             key_id: certificate.key_id,
             statement: payload.and_then(|payload| payload.get("statement").cloned()).unwrap_or_default(),
             ends: ends.into_iter().map(EndBody::from).collect(),
+            not_after: not_after.map(|end| end.to_string()),
+            expired,
         }
     }
 }
@@ -126,5 +132,5 @@ pub(crate) async fn list_certificates(
     let limit = page::limit(query.limit, 50, 200)?;
     let filter = CertificateFilter { kind: query.kind, after: page::after(query.cursor.as_deref())?, limit };
     let found = certificates::list(&app.instance, &call, &filter).await.or_problem()?;
-    Ok(Json(page::list(found, limit, |(certificate, _)| certificate.id.to_string())))
+    Ok(Json(page::list(found, limit, |listed| listed.certificate.id.to_string())))
 }

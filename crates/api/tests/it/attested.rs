@@ -16,6 +16,7 @@ backends! {
     times_out_of_order_or_in_the_future_are_refused,
     what_happened_before_there_was_a_key_is_certified,
     a_certificate_whose_time_is_over_is_told_of_online_and_offline,
+    a_list_says_until_when_each_certificate_is_valid,
     a_thousand_certificates_are_issued_in_one_call,
 }
 
@@ -141,6 +142,32 @@ async fn what_happened_before_there_was_a_key_is_certified(backend: Backend) {
     assert_eq!(verdict(&app, &clinic, &issued).await, "valid");
     let (verdict, valid, last) = offline(&app, &clinic, json!({"certificates": [issued["id"]]})).await;
     assert_eq!((verdict, valid.len()), (PackVerdict::Verified, 1), "{last}");
+}
+
+/// Whoever read a list of reviews that are still good took one for valid whose time was over.
+async fn a_list_says_until_when_each_certificate_is_valid(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let clinic = app.clinic("ours").await;
+    let end = app.clock.ahead(86_400).now().to_string();
+    let mut until = claim();
+    until["not_after"] = json!(end);
+    for claim in [until, claim()] {
+        app.post(&clinic.service, "/v1/certificates", claim).await.created();
+        // They are listed by their ids, which are by time.
+        app.clock.advance_seconds(1);
+    }
+    let listed = async || {
+        let listed = app.get(&clinic.auditor, "/v1/certificates").await.ok()["items"].clone();
+        listed
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| json!([one["not_after"], one["expired"], one["ends"]]))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(listed().await, [json!([end, false, []]), json!([null, false, []])]);
+    app.clock.advance_seconds(2 * 86_400);
+    assert_eq!(listed().await, [json!([end, true, []]), json!([null, false, []])]);
 }
 
 async fn a_certificate_whose_time_is_over_is_told_of_online_and_offline(backend: Backend) {

@@ -1,12 +1,16 @@
 //! What events say in confidence, shown to an outsider: a reason, an address, a note, and not our word for it.
 
-use chancery_domain::certificates::{PackReport, PackVerdict, verify_pack};
+use chancery_domain::certificates::{PackReport, PackVerdict, undisclosed, verify_pack};
 use serde_json::{Value, json};
 
-use crate::app::{Backend, Caller, Clinic, Reply, TestApp};
+use crate::{
+    app::{Backend, Caller, Clinic, Reply, TestApp},
+    subjects::erase,
+};
 
 backends! {
     events_make_a_pack_with_what_they_say_in_confidence,
+    a_pack_discloses_all_or_says_what_is_gone,
     who_may_not_read_what_is_sealed_discloses_nothing,
 }
 
@@ -73,6 +77,32 @@ async fn events_make_a_pack_with_what_they_say_in_confidence(backend: Backend) {
     ] {
         pack(&app, &clinic.auditor, bad).await.refused(422, "request.invalid");
     }
+}
+
+/// Nothing told a pack of an erased person's event from one of an event that never said anything.
+async fn a_pack_discloses_all_or_says_what_is_gone(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let clinic = app.clinic("ours").await;
+    let stays = told(&app, &clinic, "Richard Roe stays").await;
+    let event = json!({
+        "type": "app.visit.closed", "personal": {"note": "Jane Doe went home"},
+        "references": [{"kind": "subject", "id": "MRN-0001"}],
+    });
+    let event = app.post(&clinic.service, "/v1/audit/events", event).await.created();
+    let erased = event["id"].as_str().unwrap();
+    let asked = json!({"events": [stays, erased], "disclose": true});
+    let whole = pack(&app, &clinic.auditor, asked.clone()).await;
+    verified(&app, &whole).await;
+    assert!(whole.text().contains("Jane Doe went home") && !whole.text().contains("Not disclosed"));
+    assert_eq!(undisclosed(&whole.body), []);
+
+    erase(&app, &clinic, "MRN-0001").await.ok();
+    let bare = pack(&app, &clinic.auditor, asked).await;
+    let report = verified(&app, &bare).await;
+    assert!(detail(&report, "disclosures").unwrap().ends_with("texts of 1 events"), "{:?}", report.checks);
+    assert!(bare.text().contains("Richard Roe stays") && !bare.text().contains("Jane Doe"));
+    assert!(bare.text().contains(&format!("<tr><th>Not disclosed<td>what {erased} says in confidence: it was purged")));
+    assert_eq!(undisclosed(&bare.body).iter().map(ToString::to_string).collect::<Vec<_>>(), [erased]);
 }
 
 async fn who_may_not_read_what_is_sealed_discloses_nothing(backend: Backend) {

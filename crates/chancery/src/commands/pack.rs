@@ -3,11 +3,13 @@
 use std::{
     fs::OpenOptions,
     io::Write as _,
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     process::ExitCode,
 };
 
 use anyhow::{Context as _, Result, bail};
+use chancery_domain::certificates::undisclosed;
 use clap::Args;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -69,10 +71,14 @@ pub async fn run(args: PackArgs) -> Result<ExitCode> {
         _ => json!({ "certificates": args.certificates }),
     };
     let pack = fetch(api.request(Method::POST, "/v1/certificates/packs")?.json(&body)).await?;
-    write_new(&args.output, &pack)?;
+    // It may say what only those may read who fetched it.
+    write_new(&args.output, &pack, 0o600)?;
     say(format_args!("{}: {} bytes", args.output.display(), pack.len()));
+    if args.disclose {
+        tell_undisclosed(&pack);
+    }
     if let Some(path) = &args.trust {
-        write_new(path, &fetch(api.request(Method::GET, "/.well-known/chancery-trust.json")?).await?)?;
+        write_new(path, &fetch(api.request(Method::GET, "/.well-known/chancery-trust.json")?).await?, 0o644)?;
         say(format_args!("{}: the trust file", path.display()));
     }
     Ok(ExitCode::SUCCESS)
@@ -89,8 +95,18 @@ async fn fetch(request: reqwest::RequestBuilder) -> Result<Vec<u8>> {
     bail!("{}", explain(status.as_u16(), &problem))
 }
 
-fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
-    let file = OpenOptions::new().write(true).create_new(true).open(path);
+/// Whoever reads the pack would take what is gone for what was never said.
+#[expect(clippy::print_stderr, reason = "what is not in the pack goes to the terminal")]
+fn tell_undisclosed(pack: &[u8]) {
+    for event in undisclosed(pack) {
+        eprintln!(
+            "{event}: what it says in confidence is not in the pack: it was purged, its key was destroyed, or it is damaged"
+        );
+    }
+}
+
+fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+    let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
     let mut file = file.with_context(|| format!("cannot make {}", path.display()))?;
     file.write_all(bytes).and_then(|()| file.sync_all()).with_context(|| format!("cannot write {}", path.display()))
 }

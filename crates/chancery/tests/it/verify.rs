@@ -4,7 +4,7 @@ use chancery_crypto::{Ed25519SigningKey, sha256_hex};
 use chancery_domain::certificates::offline::verify_pack;
 use serde_json::json;
 
-use crate::support::{Served, admin_key, around_now, chancery, finish, run, stderr, stdout, tenant};
+use crate::support::{Served, admin_key, around_now, chancery, finish, mode, run, stderr, stdout, tenant};
 
 pub(crate) async fn pack(server: &Served, admin: &str) -> (Vec<u8>, Vec<u8>, String) {
     let (_, key) = tenant(server, admin, "packed", &["service", "auditor"]).await;
@@ -81,7 +81,7 @@ async fn a_pack_verifies_offline_and_no_flipped_byte_does() {
 }
 
 #[tokio::test]
-async fn packs_come_by_command_and_are_not_written_over() {
+async fn packs_come_by_command_are_their_owners_alone_and_are_not_written_over() {
     let folder = tempfile::tempdir().unwrap();
     let server = Served::dev(folder.path());
     let (_, key) = tenant(&server, &admin_key(folder.path()), "packed", &["service", "auditor"]).await;
@@ -122,6 +122,8 @@ async fn packs_come_by_command_and_are_not_written_over() {
         assert!(made.status.success(), "{}", stderr(&made));
         let text = String::from_utf8_lossy(&fs::read(output).unwrap()).contains("Zoë went home");
         assert_eq!(text, more.is_some());
+        assert!(!stderr(&made).contains("not in the pack"), "{}", stderr(&made));
+        assert_eq!(mode(output.into()), 0o600, "a pack is its owner's alone");
     }
     let again = pack(&["pack", &ids[0], "--output", &list]);
     assert!(!again.status.success() && stderr(&again).contains("list.zip"), "{}", stderr(&again));

@@ -146,7 +146,7 @@ impl std::fmt::Debug for RsaPrivateKey {
     }
 }
 
-/// An RSA public key of 2048 to 8192 bits with an exponent of at least 65,537.
+/// An RSA public key of 2048 to 8192 bits with an exponent from 65,537 to 2^33 - 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RsaPublicKey {
     n: Vec<u8>,
@@ -163,7 +163,9 @@ impl RsaPublicKey {
         let odd = |number: &[u8]| {
             number.first().is_some_and(|top| *top != 0) && number.last().is_some_and(|low| low & 1 == 1)
         };
-        if !odd(n) || !odd(e) || !(256..=1024).contains(&n.len()) || e.len() > 8 {
+        // A larger exponent AWS-LC takes here and verifies nothing with.
+        let large = e.len() > 5 || matches!(e, [2.., _, _, _, _]);
+        if !odd(n) || !odd(e) || !(256..=1024).contains(&n.len()) || large {
             return Err(KeyError::Malformed);
         }
         if e.len() < 3 {

@@ -103,6 +103,9 @@ fn odd_keys_are_refused() {
     let crate::Jwk::Rsa { n, .. } = rsa.jwk() else { panic!() };
     assert_eq!(RsaPublicKey::from_parts(&n, &[3]), Err(KeyError::Weak));
     assert_eq!(RsaPublicKey::from_parts(&n, &[1, 0, 0]), Err(KeyError::Malformed));
+    assert!(RsaPublicKey::from_parts(&n, &[1, 0, 0, 0, 1]).is_ok());
+    assert_eq!(RsaPublicKey::from_parts(&n, &[2, 0, 0, 0, 1]), Err(KeyError::Malformed));
+    assert_eq!(RsaPublicKey::from_parts(&n, &[1, 0, 0, 0, 0, 1]), Err(KeyError::Malformed));
     assert_eq!(RsaPublicKey::from_parts(&n[1..], &[1, 0, 1]), Err(KeyError::Malformed));
     assert_eq!(RsaPublicKey::from_parts(&[&[0], n.as_slice()].concat(), &[1, 0, 1]), Err(KeyError::Malformed));
     assert!(KeyMaterial::from_pem(&PublicKey::Rsa(rsa).to_pem()).is_err());

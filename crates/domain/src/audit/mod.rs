@@ -37,7 +37,7 @@ pub mod leaf;
 pub mod mapping;
 pub mod months;
 pub mod page;
-mod personal;
+pub(crate) mod personal;
 mod proof;
 pub mod query;
 pub mod receipt;

@@ -8,13 +8,13 @@ use super::{LoggedEvent, retention::Purged};
 use crate::{Instance, ids::TenantId, instance::Failure, store::StoreError};
 
 /// Whether a leaf commits to texts that lie sealed beside it.
-pub(super) fn has_commitments(core: &Value) -> bool {
+pub(crate) fn has_commitments(core: &Value) -> bool {
     core.pointer("/sealed").and_then(Value::as_object).is_some_and(|texts| !texts.is_empty())
 }
 
 /// The places of those events whose personal part is missing: not those that never had one, and not those of which it was purged by
 /// order. An erasure takes the key of a part and leaves the part.
-pub(super) async fn missing(
+pub(crate) async fn missing(
     instance: &Instance,
     tenant: TenantId,
     events: &[LoggedEvent],

@@ -1,12 +1,13 @@
 //! Lists certificates: a tenant's evidence of what it does, such as every completed rotation of a key.
 
-use super::{Certificate, CertificateEnd, CertificateError, payload::is_code, revoke::ends_of};
+use super::{Certificate, CertificateEnd, CertificateError, payload::is_code, revoke::ends_of, verify::not_after};
 use crate::{
     Instance,
     access::{Call, Permission},
     audit::{Detail, Event, EventKind, receipt::note},
     faults::Faults,
     ids::CertificateId,
+    time::Timestamp,
 };
 
 /// Which certificates.
@@ -20,6 +21,19 @@ pub struct CertificateFilter {
     pub limit: u32,
 }
 
+/// A certificate and what became of it. Whether its signature and its key are good, only verifying says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedCertificate {
+    /// It.
+    pub certificate: Certificate,
+    /// What ended it.
+    pub ends: Vec<CertificateEnd>,
+    /// Until when it says that it is valid; for ever if it says nothing.
+    pub not_after: Option<Timestamp>,
+    /// Whether that is over.
+    pub expired: bool,
+}
+
 /// Certificates of the caller's tenant, by id, which is nearly by time, and what became of each.
 ///
 /// # Errors
@@ -29,17 +43,20 @@ pub async fn list(
     instance: &Instance,
     call: &Call,
     filter: &CertificateFilter,
-) -> Result<Vec<(Certificate, Vec<CertificateEnd>)>, CertificateError> {
+) -> Result<Vec<ListedCertificate>, CertificateError> {
     call.require(Permission::CertificatesRead)?;
     if filter.kind.as_deref().is_some_and(|kind| !is_code(kind)) {
         return Err(Faults::one("/kind", "format", "query: use a kind such as key-rotation").into());
     }
     let mut view = instance.store().view(call.tenant()).await?;
     let found = view.certificates(filter.kind.as_deref(), filter.after, filter.limit).await?;
+    let now = instance.now();
     let mut listed = Vec::with_capacity(found.len());
     for certificate in found {
         let ends = ends_of(&mut *view, certificate.id).await?;
-        listed.push((certificate, ends));
+        let not_after = not_after(&certificate.envelope);
+        let expired = not_after.is_some_and(|end| end < now);
+        listed.push(ListedCertificate { certificate, ends, not_after, expired });
     }
     drop(view);
     let count = u64::try_from(listed.len()).unwrap_or(u64::MAX);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use chancery_crypto::{Jwk, canonical, cosignature::CosignerKey, dsse};
+use chancery_crypto::{Jwk, PublicKey, canonical, cosignature::CosignerKey, dsse};
 use serde_json::{Value, json};
 
 use crate::{
@@ -79,14 +79,10 @@ pub(super) fn read(bytes: &[u8]) -> Result<Trust, NotATrustFile> {
     }
     let mut keys = Vec::new();
     for key in file.get("keys").and_then(Value::as_array).ok_or(NotATrustFile)? {
-        let jwk: Jwk = key.get("jwk").cloned().and_then(|jwk| serde_json::from_value(jwk).ok()).ok_or(NotATrustFile)?;
-        let key_id = key.get("key_id").and_then(Value::as_str).ok_or(NotATrustFile)?;
+        let stated = stated_key(key).ok_or(NotATrustFile)?;
         let state = key.get("state").and_then(Value::as_str).ok_or(NotATrustFile)?;
-        if jwk.thumbprint() != key_id || dsse::algorithm(&jwk).is_none_or(|alg| key.get("alg") != Some(&json!(alg))) {
-            return Err(NotATrustFile);
-        }
         if state.parse::<KeyState>().is_ok_and(KeyState::opens) {
-            keys.push((key_id.to_owned(), jwk));
+            keys.push(stated);
         }
     }
     let asked = file.get("witnesses").ok_or(NotATrustFile)?;
@@ -104,4 +100,14 @@ pub(super) fn read(bytes: &[u8]) -> Result<Trust, NotATrustFile> {
     };
     let instance = file.get("instance").and_then(Value::as_str).ok_or(NotATrustFile)?.to_owned();
     Ok(Trust { instance, keys, witnesses, quorum, log_origin })
+}
+
+/// A key as trust files and key statements tell of it, with its id: by its own thumbprint and algorithm, and one that can verify.
+pub(super) fn stated_key(entry: &Value) -> Option<(String, Jwk)> {
+    let jwk: Jwk = serde_json::from_value(entry.get("jwk")?.clone()).ok()?;
+    let text = |name: &str| entry.get(name).and_then(Value::as_str);
+    let key_id = text("key_id").filter(|key_id| jwk.thumbprint() == *key_id)?.to_owned();
+    (text("alg")? == dsse::algorithm(&jwk)?).then_some(())?;
+    PublicKey::try_from(&jwk).ok()?;
+    Some((key_id, jwk))
 }

@@ -1,6 +1,7 @@
 //! Zero PHI: a tenant may ask that whatever looks like personal data is refused (CT-11).
 
 mod report;
+mod shapes;
 mod suspects;
 
 use crate::{
@@ -14,7 +15,7 @@ use crate::{
 };
 
 pub use report::{LockdownReport, Suspicion, report};
-pub use suspects::{Detector, suspect};
+pub use shapes::{Detector, suspect};
 pub(crate) use suspects::{Suspect, suspects_in};
 
 /// Since when the caller's tenant is locked down; `None` if it is not.

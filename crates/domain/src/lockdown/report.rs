@@ -3,7 +3,10 @@
 use chancery_crypto::dsse::Envelope;
 use serde_json::Value;
 
-use super::suspects::{Detector, Suspect, suspect, suspects_in, suspects_in_event};
+use super::{
+    shapes::{Detector, suspect},
+    suspects::{Suspect, suspects_in, suspects_in_event},
+};
 use crate::{
     Instance,
     access::{Call, Permission},

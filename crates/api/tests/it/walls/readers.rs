@@ -111,6 +111,12 @@ async fn a_personal_part_that_was_taken_away_is_told_of(mut stage: Stage) {
     assert_eq!(stage.raw.run(&take).await.unwrap(), 1);
     let bare = shown(&stage).await;
     assert_eq!((&bare["sealed_part"], &bare["personal_missing"]), (&json!(null), &json!(true)));
+    // A pack that is to disclose it would say that there never was anything.
+    let asked = json!({"events": [whole["id"]], "disclose": true});
+    let refused = stage.app.post(&stage.clinic.auditor, "/v1/certificates/packs", asked).await;
+    refused.refused(409, "audit.damaged");
+    assert!(refused.text().contains(&format!("place {}", whole["index"])), "{}", refused.text());
+    assert!(stage.app.events(&stage.clinic.auditor, "certificate.exported").await.is_empty(), "nothing left");
     let at = whole["index"].as_u64().unwrap();
     assert_eq!(stage.found().await, [Finding { check: IntegrityCheck::PersonalMissing, at }]);
 }

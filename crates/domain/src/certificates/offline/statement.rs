@@ -1,10 +1,6 @@
 //! What a pack states in canonical JSON: the manifest, and the tenant's keys.
 
-use chancery_crypto::{
-    Jwk, canonical,
-    checkpoint::Checkpoint,
-    dsse::{self, Envelope},
-};
+use chancery_crypto::{Jwk, canonical, checkpoint::Checkpoint, dsse::Envelope};
 use data_encoding::HEXLOWER;
 use serde_json::{Map, Value};
 
@@ -12,7 +8,7 @@ use super::{Examination, Outcome, verifies};
 use crate::{
     certificates::{
         pack::{KEYS_TYPE, PACK_TYPE, PACK_VERSION},
-        trust::Trust,
+        trust::{self, Trust},
         zip::Files,
     },
     keyring::DeclaredKey,
@@ -97,12 +93,12 @@ pub(super) fn declared(statement: &Map<String, Value>, wanted: &str) -> Option<V
 }
 
 fn declared_key(entry: &Value) -> Option<DeclaredKey> {
-    let jwk: Jwk = serde_json::from_value(entry.get("jwk")?.clone()).ok()?;
+    let (key_id, jwk) = trust::stated_key(entry)?;
     let text = |name: &str| entry.get(name).and_then(Value::as_str);
-    let named = text("key_id").filter(|key_id| jwk.thumbprint() == *key_id)?.to_owned();
-    (text("alg")? == dsse::algorithm(&jwk)?).then_some(())?;
+    // Heads are signed with Ed25519 alone.
+    (text("use") != Some("log") || matches!(jwk, Jwk::Okp { .. })).then_some(())?;
     Some(DeclaredKey {
-        key_id: named,
+        key_id,
         state: text("state")?.parse().ok()?,
         activated_at: moment(entry.get("activated_at")?)?,
         first_index: index(entry.get("first_index")?)?,

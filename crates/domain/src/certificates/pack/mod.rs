@@ -37,6 +37,7 @@ mod gather;
 mod report;
 mod scope;
 
+pub use events::undisclosed;
 pub use scope::PackScope;
 
 /// The `type` and `v` of a manifest.

@@ -5,11 +5,14 @@ use std::{collections::BTreeMap, fmt::Write as _};
 use chancery_crypto::dsse::Envelope;
 use serde_json::Value;
 
-use super::{PackScope, files::Pack, gather::Standing};
+use super::{PackScope, events, files::Pack, gather::Standing};
 use crate::{certificates::offline::State, keyring::PlatformRotation};
 
 /// Certificates that the page lists; the manifest names all of them.
 const SHOWN: usize = 1_000;
+
+/// Why a text is not shown that was to be.
+const GONE: &str = "it was purged, its key was destroyed, or it is damaged";
 
 const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}\
 table{border-collapse:collapse;width:100%}td,th{border-top:1px solid #ccc;padding:.25rem .5rem;text-align:left;\
@@ -40,12 +43,13 @@ pub(super) fn html(
     row(&mut page, "As of", &as_of);
     row(&mut page, "About", &about(pack.scope));
     row(&mut page, "Events", &pack.held.events.len().to_string());
-    if !pack.disclosed.is_empty() {
-        row(
-            &mut page,
-            "Disclosed",
-            &format!("what {} of them say in confidence, in disclosures/", pack.disclosed.len()),
-        );
+    if pack.scope.discloses() {
+        let shown = format!("what {} of them say in confidence, in disclosures/", pack.disclosed.len());
+        row(&mut page, "Disclosed", &shown);
+        let cores = pack.held.events.values().map(String::as_bytes);
+        for id in events::closed(cores, |id| pack.disclosed.contains_key(&id)) {
+            row(&mut page, "Not disclosed", &format!("what {id} says in confidence: {GONE}"));
+        }
     }
     if let Some(found) = completeness {
         let gaps = found.get("gaps").and_then(Value::as_array).map_or(0, Vec::len);
