@@ -234,15 +234,6 @@ async fn rows_behind_an_end_that_was_moved_back_are_not_touched(mut stage: Stage
 }
 
 impl Stage {
-    /// These bytes, as the store's SQL writes them.
-    fn bytes(&self, bytes: &[u8]) -> String {
-        let hex = data_encoding::HEXLOWER.encode(bytes);
-        match self.raw {
-            Raw::Sqlite(_) => format!("x'{hex}'"),
-            Raw::Postgres(_) => format!("decode('{hex}', 'hex')"),
-        }
-    }
-
     /// What a tile has, and these bytes behind it.
     fn wider(&self, bytes: &[u8]) -> String {
         let joined = format!("hashes || {}", self.bytes(bytes));
