@@ -164,7 +164,7 @@ impl RsaPublicKey {
             number.first().is_some_and(|top| *top != 0) && number.last().is_some_and(|low| low & 1 == 1)
         };
         // A larger exponent AWS-LC takes here and verifies nothing with.
-        let large = e.len() > 5 || matches!(e, [2.., _, _, _, _]);
+        let large = e.len() > 5 || matches!(e, [2..=255, _, _, _, _]);
         if !odd(n) || !odd(e) || !(256..=1024).contains(&n.len()) || large {
             return Err(KeyError::Malformed);
         }
