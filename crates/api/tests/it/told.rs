@@ -41,8 +41,11 @@ const SILENT: &[(&str, &str)] = &[
     ("receive_csp_reports", "browsers of strangers, who cannot grow a log; they are counted"),
 ];
 
+/// An operation, and the event that it leaves.
+type Leaves = (&'static str, &'static str);
+
 /// Operations that cannot work here, with the event that they leave where they do: by the test that looks for it, and its file.
-const ELSEWHERE: &[(&str, &str, &[(&str, &str)])] = &[
+const ELSEWHERE: &[(&str, &str, &[Leaves])] = &[
     ("archives.rs", "a_row_without_its_file_keeps_no_month_from_being_archived", &[("open_archive", "audit.exported")]),
     (
         "authz.rs",

@@ -77,6 +77,9 @@ async fn a_dismissal_that_somebody_queued_silences_no_purge(mut stage: Stage) {
     assert_eq!(proofs, ["dismissed", "unproven"]);
 }
 
+/// What is made of an event and its core before it is told again.
+type Change<'a> = &'a dyn Fn(&mut QueuedEvent, &mut Value);
+
 /// Within a minute each node served again what it had found changed, and forgot what it found later.
 async fn a_clean_look_that_somebody_queued_makes_nobody_ready(mut stage: Stage) {
     let odd = format!(
@@ -106,7 +109,7 @@ async fn a_clean_look_that_somebody_queued_makes_nobody_ready(mut stage: Stage) 
         event.kind = EventKind::LogRestoreAccepted.as_str().to_owned();
         core["type"] = json!(event.kind);
     };
-    let forged: [&dyn Fn(&mut QueuedEvent, &mut Value); 4] = [&clean, &later, &unproven, &restored];
+    let forged: [Change<'_>; 4] = [&clean, &later, &unproven, &restored];
     let platform = TenantId::PLATFORM.to_string();
     for change in forged {
         stage.tell_again(TenantId::PLATFORM, (platform.as_str(), EventKind::LogScrubbed), change).await;
