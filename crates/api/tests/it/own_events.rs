@@ -163,6 +163,21 @@ async fn what_looks_like_personal_data_is_left_out_of_a_detail_or_refused_under_
     assert_eq!(app.events(&clinic.auditor, "app.visit.closed").await.len(), 3);
 }
 
+/// What is taken out of a log is lost for good.
+#[tokio::test]
+async fn times_versions_codes_and_sums_come_out_of_the_log_as_they_went_in() {
+    let app = TestApp::new().await;
+    let clinic = app.clinic("ours").await;
+    let details = json!({
+        "export": "2026-11-27_10-11-12", "at": "10.11.12", "day": "29-02-80", "version": "V120.0.6099.109",
+        "release": "2023.1.4", "codes": "99213-99214", "invoice": "INV-2026-00123", "sum": "1234567.89",
+    });
+    app.post(&clinic.service, PATH, json!({"type": "app.visit.closed", "details": details})).await.created();
+    let told = app.events(&clinic.auditor, "app.visit.closed").await;
+    assert_eq!(told.len(), 1);
+    assert_eq!(core(&told[0])["detail"], details);
+}
+
 /// Nobody would find it again by the person.
 #[tokio::test]
 async fn a_disclosure_without_the_person_is_refused() {

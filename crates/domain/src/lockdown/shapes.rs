@@ -97,6 +97,11 @@ fn is_record_number(text: &str) -> bool {
     })
 }
 
+/// Whether it stands between digits of one number, and seldom between two numbers.
+fn binds(letter: char) -> bool {
+    matches!(letter, '-' | '(' | ')' | '\u{2010}'..='\u{2015}' | '\u{2212}')
+}
+
 /// Digits with nothing between them.
 struct Group<'t> {
     digits: &'t str,
@@ -108,9 +113,7 @@ struct Group<'t> {
 
 /// The digits of a text. Groups that people part as one number or one date are in one row; letters end it.
 fn rows(text: &str) -> Vec<Vec<Group<'_>>> {
-    let parts = |letter: char| {
-        matches!(letter, '-' | '.' | '/' | '_' | '(' | ')' | ' ' | '\t' | '\u{2010}'..='\u{2015}' | '\u{2212}')
-    };
+    let parts = |letter: char| binds(letter) || matches!(letter, '.' | '/' | '_' | ' ' | '\t');
     let is_joint = |joint: &str| joint.chars().count() <= LONGEST_JOINT && joint.chars().all(parts);
     let (mut rows, mut row, mut rest) = (Vec::new(), Vec::new(), text);
     while let Some(start) = rest.find(|letter: char| letter.is_ascii_digit()) {
@@ -127,7 +130,7 @@ fn rows(text: &str) -> Vec<Vec<Group<'_>>> {
     rows
 }
 
-/// What groups of digits look like. A date of the last years is no part of a number beside it.
+/// What groups of digits look like. A date of the last years, and the time of day behind it, are no part of a number beside them.
 fn suspect_row(row: &[Group<'_>], now: Timestamp) -> Option<Detector> {
     let eight = row.iter().flat_map(|group| days_of_eight(group.digits));
     let mut days = eight.chain((0..row.len()).flat_map(|at| days_at(row, at, now)));
@@ -143,30 +146,40 @@ fn suspect_row(row: &[Group<'_>], now: Timestamp) -> Option<Detector> {
         if let Some(found) = suspect_number(row.get(number..at).unwrap_or_default()) {
             return Some(found);
         }
-        at += 3;
+        at += if is_time_of_day(row.get(at + 3..).unwrap_or_default()) { 6 } else { 3 };
         number = at;
     }
     suspect_number(row.get(number..).unwrap_or_default())
 }
 
-/// What digits that are no date look like: by how many there are, together, between blanks, slashes and underscores, or alone.
+/// What digits that are no date look like: by how many there are together, or by how they are grouped. Numbers side by side are often
+/// codes, counts and sums, and between dots versions: they are no number of a person for having as many digits.
 fn suspect_number(row: &[Group<'_>]) -> Option<Detector> {
     if row.iter().any(|group| group.is_lettered && group.digits.len() >= RECORD_DIGITS) {
         return Some(Detector::RecordNumber);
     }
-    if is_host(row) {
-        return None;
-    }
-    counted(row)
-        .or_else(|| row.chunk_by(|_, next| next.joint.chars().all(|letter| "-.()".contains(letter))).find_map(counted))
+    let international = row.first().filter(|first| first.joint.ends_with('+'));
+    international
+        .and_then(|_| counted(row))
+        .or_else(|| row.chunk_by(|_, next| next.joint.chars().all(binds)).find_map(counted))
         .or_else(|| row.chunks(1).find_map(counted))
         .or_else(|| row.windows(3).find_map(grouped))
+        .or_else(|| row.windows(2).find_map(paired))
 }
 
 fn counted(groups: &[Group<'_>]) -> Option<Detector> {
-    match groups.iter().map(|group| group.digits.len()).sum::<usize>() {
-        9 => Some(Detector::Ssn),
-        10 | 11 => Some(Detector::Phone),
+    let lengths: Vec<usize> = groups.iter().map(|group| group.digits.len()).collect();
+    // `INV-2026-00123`, `ip-172-31-10-201`, `5.15.1042-12345`.
+    let goes_on = |joint: &str| joint.ends_with(|letter: char| letter.is_alphabetic() || matches!(letter, '-' | '.'));
+    let counts = match lengths.as_slice() {
+        [_] | [3, 3, 3] => true,
+        // Two codes of procedures.
+        [5, 5] => false,
+        _ => !groups.first().is_some_and(|first| goes_on(first.joint)),
+    };
+    match lengths.iter().sum::<usize>() {
+        9 if counts => Some(Detector::Ssn),
+        10 | 11 if counts => Some(Detector::Phone),
         _ => None,
     }
 }
@@ -183,54 +196,66 @@ fn grouped(groups: &[Group<'_>]) -> Option<Detector> {
     }
 }
 
-/// Whether it is a cloud's name of a machine, `ip-172-31-10-201`.
-fn is_host(row: &[Group<'_>]) -> bool {
-    let [first, more @ ..] = row else { return false };
-    let label = first.joint.strip_suffix('-').unwrap_or_default();
-    more.len() == 3
-        && label.ends_with(char::is_alphabetic)
-        && more.iter().all(|group| group.joint == "-")
-        && row.iter().all(|group| group.digits.parse::<u8>().is_ok())
+/// `(555) 1234567`, `030 / 12345678`.
+fn paired(groups: &[Group<'_>]) -> Option<Detector> {
+    match groups {
+        [a, b] if a.digits.len() == 3 && matches!(b.digits.len(), 7 | 8) => {
+            (b.joint.contains(')') || b.joint == " / ").then_some(Detector::Phone)
+        }
+        _ => None,
+    }
+}
+
+/// Whether a time of day begins here: 10-30-45.
+fn is_time_of_day(groups: &[Group<'_>]) -> bool {
+    let is_below = |group: &Group<'_>, end: &str| group.digits.len() == 2 && group.digits < end;
+    matches!(groups, [hour, minute, second, ..] if is_below(hour, "24") && is_below(minute, "60") && is_below(second, "60"))
 }
 
 /// The days that three groups say from `at` on, in every order that people write; none if it is no date.
 ///
-/// A year of two digits is one only if the date stands alone, so that addresses of networks and versions are none: between slashes, or
-/// where each part has two digits, and then between dots in the order of where those are written.
+/// Three groups of one or two digits are times of day, versions and pages as well: they are a date only behind what says so. Between
+/// dots a month or a day of one digit behind the year is a version, and so is what has a `v` before it.
 fn days_at(row: &[Group<'_>], at: usize, now: Timestamp) -> Vec<Timestamp> {
-    let joint_at = |at: usize| row.get(at).map(|group| group.joint);
     let Some([first, second, third, ..]) = row.get(at..) else { return Vec::new() };
     let joint = second.joint;
-    if third.joint != joint {
+    if third.joint != joint || joint == "." && first.joint.ends_with(['v', 'V']) {
         return Vec::new();
     }
     let (a, b, c) = (first.digits, second.digits, third.digits);
-    let before = if at == 0 { None } else { joint_at(at) };
-    let is_alone = before != Some(joint) && joint_at(at + 3) != Some(joint);
     let short =
         |year: &str| format!("{}{year}", if year <= now.to_string().get(2..4).unwrap_or_default() { 20 } else { 19 });
     let days = match (a.len(), b.len(), c.len()) {
-        (4, 1 | 2, 1 | 2) => vec![day(a, b, c).or_else(|| day(a, c, b))],
+        (4, month @ (1 | 2), of @ (1 | 2)) if joint != "." || month + of == 4 => {
+            vec![day(a, b, c).or_else(|| day(a, c, b))]
+        }
         (1 | 2, 1 | 2, 4) => vec![day(c, a, b), day(c, b, a)],
-        (1 | 2, 1 | 2, 2) if is_alone && joint.trim() == "/" => vec![day(&short(c), a, b), day(&short(c), b, a)],
-        (2, 2, 2) if is_alone && joint.trim() == "." => vec![day(&short(c), b, a)],
-        (2, 2, 2) if is_alone => vec![day(&short(c), a, b), day(&short(c), b, a), day(&short(a), b, c)],
+        (1 | 2, 1 | 2, 2) if says_birth(first.joint) => {
+            vec![day(&short(c), a, b), day(&short(c), b, a), day(&short(a), b, c)]
+        }
         _ => Vec::new(),
     };
     days.into_iter().flatten().collect()
 }
 
-/// The days that eight digits can say. A count of eight digits seldom is a day of the time that people live in.
+/// Whether a text ends in a word for a day of birth: `DOB-`, `date_of_birth: `.
+fn says_birth(before: &str) -> bool {
+    let before = before.trim_end_matches(|letter: char| !letter.is_alphabetic()).to_lowercase();
+    ["dob", "born", "birth", "birthdate", "birthday"].iter().any(|word| before.ends_with(word))
+}
+
+/// The days that eight digits can say. A count of eight digits seldom is one.
 fn days_of_eight(digits: &str) -> impl Iterator<Item = Timestamp> {
     let read = move |(year, month, day_of): (Range<usize>, Range<usize>, Range<usize>)| {
-        day(digits.get(year).filter(|year| *year >= "1900")?, digits.get(month)?, digits.get(day_of)?)
+        day(digits.get(year)?, digits.get(month)?, digits.get(day_of)?)
     };
     let orders = [(0..4, 4..6, 6..8), (4..8, 0..2, 2..4), (4..8, 2..4, 0..2)];
     orders.into_iter().filter(move |_| digits.len() == 8).filter_map(read)
 }
 
+/// A day of the time that people live in.
 fn day(year: &str, month: &str, day: &str) -> Option<Timestamp> {
-    format!("{year}-{month:0>2}-{day:0>2}T00:00:00Z").parse().ok()
+    format!("{year}-{month:0>2}-{day:0>2}T00:00:00Z").parse().ok().filter(|_| year >= "1900")
 }
 
 fn is_long_ago(moment: Timestamp, now: Timestamp) -> bool {
@@ -308,6 +333,9 @@ mod tests {
             ("TEL-555-123-4567", Detector::Phone),
             ("Jane Roe (555) 123-4567", Detector::Phone),
             ("+1 (555) 123 4567", Detector::Phone),
+            ("+49 30 123456", Detector::Phone),
+            ("ward 7 (555) 1234567", Detector::Phone),
+            ("12-3456789", Detector::Ssn),
             ("1-(555)-123-4567", Detector::Phone),
             ("030 / 12345678", Detector::Phone),
             ("DOB-1980-02-29", Detector::BirthDate),
@@ -325,14 +353,51 @@ mod tests {
             ("1980-29-02", Detector::BirthDate),
             ("born 2/29/1980", Detector::BirthDate),
             ("born 2/29/80", Detector::BirthDate),
-            ("29-02-80", Detector::BirthDate),
-            ("29.02.80", Detector::BirthDate),
+            ("DOB-29-02-80", Detector::BirthDate),
+            ("date_of_birth: 29.02.80", Detector::BirthDate),
+            ("born 02/29/1980", Detector::BirthDate),
             ("n1931_07_23", Detector::BirthDate),
             ("born 1980-02-29T00:00:00Z", Detector::BirthDate),
             ("1980-02-29T00:00:00Z", Detector::BirthDate),
             ("1980-02-29 00:00:00", Detector::BirthDate),
         ] {
             assert_eq!(suspect(text, now()), Some(detector), "{text}");
+        }
+    }
+
+    /// Each was taken out of logs for good.
+    #[test]
+    fn times_of_day_versions_procedures_and_sums_are_not() {
+        for text in [
+            "export_2026-11-27_10-11-12.csv",
+            "export_2026-11-27_10-11-12-123",
+            "Screenshot 2026-11-27 at 10.11.12",
+            "10-11-12",
+            "24.10.12",
+            "29-02-80",
+            "2/29/80",
+            "99213 99214",
+            "99213-99214",
+            "CPT-99213-99214",
+            "120/80 118/79",
+            "1024 65536",
+            "1024/65536",
+            "200 1048576",
+            "1024 10 20",
+            "101 102 103",
+            "250.00 401.9",
+            "1234567.89",
+            "123.456.789",
+            "2023.1.4",
+            "v2019.03.13",
+            "2024.10.123",
+            "v120.0.6099.109",
+            "5.15.1042-12345",
+            "6.1.119-129.201.amzn2023",
+            "INV-2026-00123",
+            "NDC-0002-8215-01",
+        ] {
+            assert_eq!(suspect(text, now()), None, "{text}");
         }
     }
 
