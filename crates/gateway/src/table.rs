@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::Method;
 
 use crate::{
-    Route, Upstream,
+    Mode, Route, Upstream,
     path::{Ambiguous, Canonical},
     pattern::Fit,
 };
@@ -112,8 +112,9 @@ impl Table {
             let Some(route) = routes.next() else { return Match::Nothing };
             match route.pattern.fit(&path) {
                 Fit::Whole => break route,
-                Fit::ButForCase => but_for_case = but_for_case.or(Some(route)),
-                Fit::Not => {}
+                // A route that does not enforce protects nothing, and refuses nobody.
+                Fit::ButForCase if route.mode == Mode::Enforce => but_for_case = but_for_case.or(Some(route)),
+                Fit::ButForCase | Fit::Not => {}
             }
         };
         // Whoever has routes for both spellings has an application that tells them apart.
@@ -183,6 +184,25 @@ mod tests {
         ] {
             assert_eq!(found(&table, Method::GET, path), wanted, "{path}");
         }
+    }
+
+    #[test]
+    fn a_path_that_differs_in_case_alone_is_refused_for_a_route_that_enforces_alone() {
+        let found_with = |wider: Mode, narrower: Mode| {
+            let routes = [("/*", wider), ("/admin/*", narrower)];
+            let routes = routes.map(|(pattern, mode)| Route { mode, ..route(pattern, &[]) });
+            found(&Table::new(routes.into()).unwrap(), Method::GET, "/Admin")
+        };
+        for wider in [Mode::Observe, Mode::Shadow, Mode::Enforce] {
+            assert_eq!(found_with(wider, Mode::Enforce), "Case", "{wider:?}");
+            for narrower in [Mode::Observe, Mode::Shadow] {
+                assert_eq!(found_with(wider, narrower), "/* /Admin", "{wider:?} {narrower:?}");
+            }
+        }
+        // Of two routes of a path one enforces.
+        let get = Route { mode: Mode::Observe, ..route("/admin/*", &[Method::GET]) };
+        let table = Table::new(vec![route("/*", &[]), get, route("/admin/*", &[Method::POST])]).unwrap();
+        assert_eq!(found(&table, Method::POST, "/ADMIN/x"), "Case");
     }
 
     #[test]
