@@ -5,21 +5,33 @@
 /// Some programs end a quoted text at `\"`, some split at each `;` or `,`, some decode words of mail (`=?…?=`, RFC 2047), some keep
 /// spaces, and of two of a name one program takes the first and another the last. Where that makes a difference there are none.
 pub(crate) fn parameters(text: &str) -> Option<Vec<(String, &str)>> {
+    read(text, |_, value| is_token(value))
+}
+
+/// The same of what is no form of a page: there clients write `type=application/dicom` without the quotes that it needs. A `boundary` and
+/// a `charset` need them still.
+pub(crate) fn loose_parameters(text: &str) -> Option<Vec<(String, &str)>> {
+    let is_bare = |value: &str| !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"');
+    read(text, |name, value| is_token(value) || !matches!(name, "boundary" | "charset") && is_bare(value))
+}
+
+/// `is_bare` tells of a name and its value whether the value needs no quotes.
+fn read(text: &str, is_bare: impl Fn(&str, &str) -> bool) -> Option<Vec<(String, &str)>> {
     if text.contains(['\\', ',']) || text.contains("=?") {
         return None;
     }
     let (mut found, mut rest) = (Vec::<(String, &str)>::new(), text.trim());
     while !rest.is_empty() {
         let (name, value) = rest.split_once('=')?;
+        let name = name.to_ascii_lowercase();
         let (value, after) = match value.strip_prefix('"') {
             Some(quoted) => {
                 let (value, after) = quoted.split_once('"').filter(|(value, _)| !value.contains(';'))?;
                 let after = after.trim_start();
                 (value, if after.is_empty() { "" } else { after.strip_prefix(';')? })
             }
-            None => value.split_once(';').or(Some((value, ""))).filter(|(value, _)| is_token(value))?,
+            None => value.split_once(';').or(Some((value, ""))).filter(|(value, _)| is_bare(&name, value))?,
         };
-        let name = name.to_ascii_lowercase();
         if !is_token(&name) || found.iter().any(|(known, _)| *known == name) {
             return None;
         }
@@ -121,6 +133,30 @@ mod tests {
             ("a=\"b,c\"", None),
             (r#"a="\"""#, None),
             ("a=\"=?utf-8?Q?b?=\"", None),
+            ("type=a/b", None),
+        ] {
+            assert_eq!(read(text).as_deref(), wanted, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_form_needs_no_quotes_but_for_its_boundary_and_its_alphabet() {
+        let read = |text: &str| {
+            let found = loose_parameters(text)?;
+            Some(found.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("|"))
+        };
+        for (text, wanted) in [
+            ("type=application/dicom; boundary=x", Some("type=application/dicom|boundary=x")),
+            ("start=<a@b>;Action=urn:x:y", Some("start=<a@b>|action=urn:x:y")),
+            ("boundary=\"a/b\"", Some("boundary=a/b")),
+            ("Boundary=a/b", None),
+            ("charset=a/b", None),
+            ("type=", None),
+            ("type=a b", None),
+            ("type=a\"b", None),
+            ("type=a,b", None),
+            ("type=a\\b", None),
+            ("type=a;Type=b", None),
         ] {
             assert_eq!(read(text).as_deref(), wanted, "{text}");
         }

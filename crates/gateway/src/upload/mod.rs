@@ -105,21 +105,26 @@ fn scan_of(headers: &HeaderMap) -> Result<Option<Scan>, Refusal> {
 }
 
 /// The one boundary of a media type, which says nothing else that changes how the form is read: some applications take the first text
-/// `boundary` for it, and decode the names of files in the alphabet that is said.
+/// `boundary` for it, and decode the names of files in the alphabet that is said. A form of a page says nothing else at all; DICOMweb,
+/// SOAP and others say what is in theirs.
 fn boundary(kind: &str) -> Option<&str> {
     let (kind, parameters) = kind.split_once(';')?;
     let (_, subtype) = kind.trim_end().split_once('/').filter(|(_, subtype)| media::is_token(subtype))?;
     let is_form = subtype.eq_ignore_ascii_case("form-data");
+    let tells_more = |text: &str| {
+        let text = text.to_ascii_lowercase();
+        text.contains("boundary") || text.contains("charset")
+    };
+    let parameters = if is_form { media::parameters(parameters) } else { media::loose_parameters(parameters) };
     let mut found = None;
-    for (name, value) in media::parameters(parameters)? {
+    for (name, value) in parameters? {
         let is_plain = match name.as_str() {
             "boundary" => {
                 found = Some(value);
                 true
             }
             "charset" => media::is_utf_8(value),
-            "type" | "start" | "start-info" => !is_form && !value.to_ascii_lowercase().contains("boundary"),
-            _ => false,
+            other => !is_form && !tells_more(other) && !tells_more(value),
         };
         if !is_plain {
             return None;
@@ -224,6 +229,18 @@ mod tests {
             ("multipart/form-data; boundary=abc; charset=\"utf-8\"", Some("abc")),
             ("multipart/form-data; boundary=\"===============1==\";charset=US-ASCII", Some("===============1==")),
             ("multipart/related; type=\"text/xml\"; start=\"<a>\"; boundary=abc", Some("abc")),
+            ("multipart/related; type=application/dicom; boundary=x", Some("x")),
+            (
+                "multipart/related; type=\"application/dicom\"; transfer-syntax=1.2.840.10008.1.2.1; boundary=x",
+                Some("x"),
+            ),
+            ("Multipart/Related;boundary=\"x\";type=\"application/dicom+json\";charset=utf-8", Some("x")),
+            (
+                "multipart/related; type=\"application/xop+xml\"; start=\"<a@b>\"; start-info=\"application/soap+xml\"; \
+                 action=\"urn:a:b\"; boundary=\"uuid:x\"",
+                Some("uuid:x"),
+            ),
+            ("multipart/signed; protocol=\"application/pgp-signature\"; micalg=pgp-sha256; boundary=x", Some("x")),
             ("multipart/form-data", None),
             ("multipart/form-data; boundary", None),
             ("multipart/form-data; boundary=a; boundary=b", None),
@@ -243,6 +260,14 @@ mod tests {
             ("multipart/form-data; boundary= real", None),
             ("multipart/form-data; xboundary=evil; boundary=real", None),
             ("multipart/related; type=\"Boundary=evil\"; boundary=real", None),
+            ("multipart/related; type=a/boundary=evil; boundary=real", None),
+            ("multipart/related; xboundary=evil; boundary=real", None),
+            ("multipart/related; type=a/b; boundary=x; charset=utf-7", None),
+            ("multipart/related; type=a/b; boundary=x; charset*=utf-7''utf-7", None),
+            ("multipart/related; type=a/b; boundary=x/y", None),
+            ("multipart/related; type=a/b; boundary=x; boundary=y", None),
+            ("multipart/form-data; type=a/b; boundary=real", None),
+            ("multipart/form-data; transfer-syntax=x; boundary=real", None),
             ("multipart/form-data; type=\"text/xml\"; boundary=real", None),
             // Names of files would be read in another alphabet than ours.
             ("multipart/form-data; boundary=xYz; charset=utf-7", None),
