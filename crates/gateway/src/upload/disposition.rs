@@ -1,17 +1,17 @@
 //! The head of one part of a form (RFC 7578 §4.2): what it is called, and what its file is.
 
 use super::{
-    Refusal,
+    Kind, Refusal,
     name::{self, percent_decoded},
 };
 use crate::media::is_token_letter;
 
-/// Looks at the head of a part. What two programs could read in two ways is refused.
+/// Looks at the head of a part. What two programs could read in two ways is refused. Only a form must name its parts.
 ///
 /// # Errors
 ///
 /// [`Refusal`].
-pub(super) fn check(head: &[u8]) -> Result<(), Refusal> {
+pub(super) fn check(head: &[u8], body: Kind) -> Result<(), Refusal> {
     let mut dispositions = 0;
     for line in lines(head)? {
         let (name, value) = split_once(line, b':').ok_or(Refusal::Head)?;
@@ -20,15 +20,25 @@ pub(super) fn check(head: &[u8]) -> Result<(), Refusal> {
         }
         if name.eq_ignore_ascii_case(b"content-disposition") {
             dispositions += 1;
-            check_disposition(value.trim_ascii())?;
+            check_disposition(value.trim_ascii(), body)?;
+        }
+        if !name.eq_ignore_ascii_case(b"content-type") {
+            continue;
         }
         // A form within a form is no longer used by anybody, and hides names (RFC 7578 §4.3).
         let nested = value.trim_ascii_start().get(..10).is_some_and(|kind| kind.eq_ignore_ascii_case(b"multipart/"));
-        if name.eq_ignore_ascii_case(b"content-type") && nested {
+        if nested {
             return Err(Refusal::Nested);
         }
+        // Programs that read mail take a file's name from here.
+        if body == Kind::Other && value.to_ascii_lowercase().windows(4).any(|word| word == b"name") {
+            return Err(Refusal::Head);
+        }
     }
-    if dispositions == 1 { Ok(()) } else { Err(Refusal::Head) }
+    match (dispositions, body) {
+        (1, _) | (0, Kind::Other) => Ok(()),
+        _ => Err(Refusal::Head),
+    }
 }
 
 /// Lines that end as they must, none of which goes on in the next.
@@ -50,13 +60,18 @@ fn lines(head: &[u8]) -> Result<Vec<&[u8]>, Refusal> {
     Ok(lines)
 }
 
-fn check_disposition(value: &[u8]) -> Result<(), Refusal> {
+fn check_disposition(value: &[u8], body: Kind) -> Result<(), Refusal> {
     // An escape is read by one program as the letter behind it and by another as itself.
     if value.contains(&b'\\') {
         return Err(Refusal::Name(name::Unsafe::Path));
     }
     let (kind, mut rest) = split_once(value, b';').unwrap_or((value, b""));
-    if !kind.trim_ascii().eq_ignore_ascii_case(b"form-data") {
+    let kind = kind.trim_ascii();
+    let kinds = match body {
+        Kind::Form => ["form-data"].as_slice(),
+        Kind::Other => ["form-data", "attachment", "inline"].as_slice(),
+    };
+    if !kinds.iter().any(|known| kind.eq_ignore_ascii_case(known.as_bytes())) {
         return Err(Refusal::Head);
     }
     let mut seen: Vec<Vec<u8>> = Vec::new();
@@ -80,7 +95,7 @@ fn check_disposition(value: &[u8]) -> Result<(), Refusal> {
         seen.push(parameter);
         rest = after;
     }
-    if seen.iter().any(|name| name == b"name") { Ok(()) } else { Err(Refusal::Head) }
+    if body == Kind::Other || seen.iter().any(|name| name == b"name") { Ok(()) } else { Err(Refusal::Head) }
 }
 
 /// The next parameter: its name, its value, and what comes after. A quote of one stroke opens a quoted text to PHP.
@@ -136,7 +151,7 @@ mod tests {
             "Content-Disposition: form-data; name=\"f\"; filename=a%22b.txt\r\nContent-Length: 5",
             "Content-Disposition: form-data; name=\"it's\"; filename=\"rock 'n' roll.mp3\"",
         ] {
-            assert_eq!(check(head.as_bytes()), Ok(()), "{head}");
+            assert_eq!(check(head.as_bytes(), Kind::Form), Ok(()), "{head}");
         }
     }
 
@@ -155,7 +170,7 @@ mod tests {
             "form-data; name=\"=?utf-8?Q?f?=\"",
         ] {
             let head = format!("Content-Disposition: {disposition}");
-            assert!(matches!(check(head.as_bytes()), Err(Refusal::Name(_))), "{disposition}");
+            assert!(matches!(check(head.as_bytes(), Kind::Form), Err(Refusal::Name(_))), "{disposition}");
         }
     }
 
@@ -182,9 +197,37 @@ mod tests {
             "Content-Disposition: form-data; name=\"f\"; a'=b; c=\"'; filename=../x; d=\"",
             "Content-Disposition: form-data; name=\"f\"; filename*=UTF-8''x'; b=\"'; filename=../x; c=\"",
         ] {
-            assert_eq!(check(head.as_bytes()), Err(Refusal::Head), "{head}");
+            assert_eq!(check(head.as_bytes(), Kind::Form), Err(Refusal::Head), "{head}");
         }
         let nested = "Content-Disposition: form-data; name=\"f\"\r\nContent-Type: Multipart/Mixed; boundary=x";
-        assert_eq!(check(nested.as_bytes()), Err(Refusal::Nested));
+        assert_eq!(check(nested.as_bytes(), Kind::Form), Err(Refusal::Nested));
+    }
+
+    /// DICOMweb and SOAP name no part.
+    #[test]
+    fn a_part_of_what_is_no_form_needs_no_name_and_its_file_a_good_one() {
+        for head in [
+            "Content-Type: application/dicom",
+            "Content-Type: application/dicom; transfer-syntax=1.2.840.10008.1.2.1\r\nContent-Location: 1.2.3",
+            "Content-Type: application/xop+xml; charset=UTF-8; type=\"text/xml\"\r\nContent-ID: <a@b>",
+            "Content-Disposition: attachment; filename=\"x.pdf\"",
+            "Content-Disposition: inline",
+        ] {
+            assert_eq!(check(head.as_bytes(), Kind::Other), Ok(()), "{head}");
+            assert_eq!(check(head.as_bytes(), Kind::Form), Err(Refusal::Head), "{head}");
+        }
+        for head in [
+            "Content-Disposition: attachment; filename=\"a\"; filename=\"../b\"",
+            "Content-Disposition: attachment; filename*0=\"../\"; filename*1=\"x\"",
+            "Content-Disposition: attachment\r\nContent-Disposition: inline",
+            "Content-Disposition: x; filename=\"x\"",
+            "Content-Type: image/png; Name=\"../x\"",
+            "Content-Type: image/png\nX: y",
+        ] {
+            assert_eq!(check(head.as_bytes(), Kind::Other), Err(Refusal::Head), "{head}");
+        }
+        let path = check(b"Content-Disposition: attachment; filename=\"../x\"", Kind::Other);
+        assert!(matches!(path, Err(Refusal::Name(_))));
+        assert_eq!(check(b"Content-Type: multipart/mixed; boundary=y", Kind::Other), Err(Refusal::Nested));
     }
 }

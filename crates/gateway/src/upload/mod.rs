@@ -25,6 +25,22 @@ use crate::{Asked, Demand, Refused, media, observed::Watch};
 pub(crate) use name::percent_decoded;
 pub use scan::Scan;
 
+/// What a body of several parts is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A form, whose parts have names.
+    Form,
+    /// Something else, such as `multipart/related`: its parts need none.
+    Other,
+}
+
+impl Kind {
+    /// By the media type, without its parameters.
+    fn of(kind: &str) -> Self {
+        if kind.trim().eq_ignore_ascii_case("multipart/form-data") { Self::Form } else { Self::Other }
+    }
+}
+
 /// Why a form is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -101,7 +117,7 @@ fn scan_of(headers: &HeaderMap) -> Result<Option<Scan>, Refusal> {
         return Err(Refusal::Encoded);
     }
     let kind = kind.to_str().map_err(|_| Refusal::Boundary)?;
-    Scan::new(boundary(kind).ok_or(Refusal::Boundary)?).map(Some)
+    Scan::new(boundary(kind).ok_or(Refusal::Boundary)?, Kind::of(kind.split(';').next().unwrap_or(kind))).map(Some)
 }
 
 /// The one boundary of a media type, which says nothing else that changes how the form is read: some applications take the first text
@@ -109,8 +125,8 @@ fn scan_of(headers: &HeaderMap) -> Result<Option<Scan>, Refusal> {
 /// SOAP and others say what is in theirs.
 fn boundary(kind: &str) -> Option<&str> {
     let (kind, parameters) = kind.split_once(';')?;
-    let (_, subtype) = kind.trim_end().split_once('/').filter(|(_, subtype)| media::is_token(subtype))?;
-    let is_form = subtype.eq_ignore_ascii_case("form-data");
+    let is_form = Kind::of(kind) == Kind::Form;
+    kind.trim_end().split_once('/').filter(|(_, subtype)| media::is_token(subtype))?;
     let tells_more = |text: &str| {
         let text = text.to_ascii_lowercase();
         text.contains("boundary") || text.contains("charset")
@@ -301,7 +317,13 @@ mod tests {
         let head = "Content-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n";
         let scanned = |text: String| {
             let body = Body::new(Pieces(text.into_bytes().chunks(7).map(Bytes::copy_from_slice).collect()));
-            Scanned { body, scan: Some(Scan::new("real").unwrap()), held: None, trailers: None, watch: None }
+            Scanned {
+                body,
+                scan: Some(Scan::new("real", Kind::Form).unwrap()),
+                held: None,
+                trailers: None,
+                watch: None,
+            }
         };
         let good = format!("--real\r\n{head}--real--\r\n");
         assert_eq!(scanned(good.clone()).collect().await.unwrap().to_bytes(), good.as_bytes());
@@ -326,7 +348,7 @@ mod tests {
         let scanned = |end: &str| {
             let text = format!("--real\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n--real{end}\r\n");
             let body = Body::from(text).with_trailers(std::future::ready(Some(Ok(trailers.clone()))));
-            let scan = Some(Scan::new("real").unwrap());
+            let scan = Some(Scan::new("real", Kind::Form).unwrap());
             Scanned { body: Body::new(body), scan, held: None, trailers: None, watch: None }
         };
         let whole = scanned("--").collect().await.unwrap();

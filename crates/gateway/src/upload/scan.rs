@@ -1,6 +1,6 @@
 //! A form as it goes by: the heads of its parts are looked at, its content is not kept.
 
-use super::{Refusal, disposition};
+use super::{Kind, Refusal, disposition};
 
 /// The longest head of a part.
 const MAX_HEAD: usize = 8 * 1024;
@@ -27,18 +27,19 @@ enum Place {
 pub struct Scan {
     /// A line end and the boundary, without the return: lines that end otherwise are boundaries to some.
     needle: Vec<u8>,
+    kind: Kind,
     place: Place,
     kept: Vec<u8>,
     parts: usize,
 }
 
 impl Scan {
-    /// Of a form with this boundary.
+    /// Of a body with this boundary.
     ///
     /// # Errors
     ///
     /// [`Refusal::Boundary`].
-    pub fn new(boundary: &str) -> Result<Self, Refusal> {
+    pub fn new(boundary: &str, kind: Kind) -> Result<Self, Refusal> {
         let letters = |byte: u8| byte.is_ascii_alphanumeric() || b"'()+_,-./:=? ".contains(&byte);
         if boundary.is_empty()
             || boundary.len() > MAX_BOUNDARY
@@ -49,7 +50,7 @@ impl Scan {
         }
         let needle = format!("\n--{boundary}").into_bytes();
         // The first boundary may stand at the very beginning.
-        Ok(Self { needle, place: Place::Content, kept: b"\r\n".to_vec(), parts: 0 })
+        Ok(Self { needle, kind, place: Place::Content, kept: b"\r\n".to_vec(), parts: 0 })
     }
 
     /// Looks at the next piece.
@@ -115,7 +116,7 @@ impl Scan {
         if length > MAX_HEAD {
             return Err(Refusal::Long);
         }
-        disposition::check(self.kept.get(..length).unwrap_or_default())?;
+        disposition::check(self.kept.get(..length).unwrap_or_default(), self.kind)?;
         // The line end behind the head is also the one before the boundary of a part without content.
         self.kept.drain(..length + 2);
         self.place = Place::Content;
@@ -148,7 +149,7 @@ mod tests {
     }
 
     fn scanned(form: &[u8], size: usize) -> Result<(), Refusal> {
-        let mut scan = Scan::new("xYz").unwrap();
+        let mut scan = Scan::new("xYz", Kind::Form).unwrap();
         form.chunks(size.max(1)).try_for_each(|piece| scan.feed(piece))
     }
 
@@ -187,22 +188,34 @@ mod tests {
 
     #[test]
     fn heads_and_parts_are_bounded_and_content_is_not_kept() {
-        let mut scan = Scan::new("xYz").unwrap();
+        let mut scan = Scan::new("xYz", Kind::Form).unwrap();
         scan.feed(b"--xYz\r\nContent-Disposition: form-data; name=\"f\"; filename=\"x\"\r\n\r\n").unwrap();
         for _ in 0..50 {
             scan.feed(&[b'\n'; 10_000]).unwrap();
             assert!(scan.kept.len() <= scan.needle.len());
         }
-        let mut scan = Scan::new("xYz").unwrap();
+        let mut scan = Scan::new("xYz", Kind::Form).unwrap();
         let long = [b"--xYz\r\nX: ".as_slice(), &[b'x'; MAX_HEAD]].concat();
         assert_eq!(scan.feed(&long), Err(Refusal::Long));
         assert_eq!(scanned(&form(&vec![("name=\"a\"", ""); MAX_PARTS + 1]), 4096), Err(Refusal::Many));
     }
 
     #[test]
+    fn instances_of_dicomweb_go_by_and_names_of_files_among_them_are_looked_at() {
+        let scanned = |head: &str| {
+            let text = format!("--xYz\r\n{head}\r\n\r\nDICM\n\r\n--xYz--\r\n");
+            let mut scan = Scan::new("xYz", Kind::Other).unwrap();
+            text.as_bytes().chunks(3).try_for_each(|piece| scan.feed(piece)).and_then(|()| scan.finish())
+        };
+        assert_eq!(scanned("Content-Type: application/dicom"), Ok(()));
+        let path = scanned("Content-Disposition: attachment; filename=\"../x\"");
+        assert!(matches!(path, Err(Refusal::Name(_))));
+    }
+
+    #[test]
     fn odd_boundaries_are_none() {
         for odd in ["", "a\r\nb", "a\"b", "é", "a ", &"x".repeat(71)] {
-            assert!(Scan::new(odd).is_err(), "{odd}");
+            assert!(Scan::new(odd, Kind::Form).is_err(), "{odd}");
         }
     }
 
