@@ -67,9 +67,9 @@ fn check_disposition(value: &[u8], body: Kind) -> Result<(), Refusal> {
     }
     let (kind, mut rest) = split_once(value, b';').unwrap_or((value, b""));
     let kind = kind.trim_ascii();
-    let kinds = match body {
-        Kind::Form => ["form-data"].as_slice(),
-        Kind::Other => ["form-data", "attachment", "inline"].as_slice(),
+    let kinds: &[&str] = match body {
+        Kind::Form => &["form-data"],
+        Kind::Other => &["form-data", "attachment", "inline"],
     };
     if !kinds.iter().any(|known| kind.eq_ignore_ascii_case(known.as_bytes())) {
         return Err(Refusal::Head);
