@@ -34,6 +34,9 @@ pub trait JobWrites {
         until: Timestamp,
     ) -> Result<bool, StoreError>;
 
+    /// Takes the job `name` for `node` until `until`, if nobody has it, not even one whose time has passed. Whether it did.
+    async fn claim_free_job(&mut self, name: &str, node: NodeId, until: Timestamp) -> Result<bool, StoreError>;
+
     /// Gives the job back, if `node` has it.
     async fn release_job(&mut self, name: &str, node: NodeId) -> Result<(), StoreError>;
 }

@@ -132,7 +132,7 @@ macro_rules! store_conformance {
                 uses_are_counted,
             ],
             jobs: [
-                one_node_has_a_job, a_claim_is_renewed, a_claim_is_renewed_as_it_was_left, a_job_is_given_back, claims_at_once_give_one_leader,
+                one_node_has_a_job, a_claim_is_renewed, a_claim_is_renewed_as_it_was_left, a_free_job_is_nobodys, a_job_is_given_back, claims_at_once_give_one_leader,
                 only_the_platform_has_jobs,
             ],
             roots: [
