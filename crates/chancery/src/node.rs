@@ -73,11 +73,13 @@ impl Held {
     }
 
     /// Waits until another process has the id.
-    pub async fn lost(&self) {
+    pub fn lost(&self) -> impl Future<Output = ()> + use<> {
         let mut lost = self.lost.clone();
-        if lost.wait_for(|lost| *lost).await.is_err() {
-            // It was given back.
-            std::future::pending::<()>().await;
+        async move {
+            if lost.wait_for(|lost| *lost).await.is_err() {
+                // It was given back.
+                std::future::pending::<()>().await;
+            }
         }
     }
 
