@@ -13,6 +13,9 @@ use crate::{
 /// For how long an id is claimed, in seconds.
 pub const CLAIMED_FOR_SECONDS: i64 = 30;
 
+/// For how long what a node claimed stays once it is gone, in seconds.
+const FORGOTTEN_AFTER_SECONDS: i64 = 30 * 24 * 60 * 60;
+
 /// A node's id, claimed for a process.
 #[derive(Debug, Clone)]
 pub struct Claim {
@@ -36,6 +39,19 @@ pub async fn claim(instance: &Instance, place: [u8; 16]) -> Result<Option<Claim>
     let ours = tx.claim_job(&job, place, now, until).await?;
     tx.commit().await?;
     Ok(ours.then_some(Claim { job, place, until: vec![until] }))
+}
+
+/// Takes away what nodes claimed that have been gone for a month. If this clock says that of all others, it is wrong, and nothing goes:
+/// who finds its claim gone ends.
+///
+/// # Errors
+///
+/// [`Failure::Store`]; then they stay until the next start of a node.
+pub async fn forget_gone(instance: &Instance) -> Result<(), Failure> {
+    let own = format!("node:{}", instance.node().id);
+    let mut tx = instance.store().begin(TenantId::PLATFORM).await?;
+    tx.forget_nodes(&own, instance.now().plus_seconds(-FORGOTTEN_AFTER_SECONDS)).await?;
+    Ok(tx.commit().await?)
 }
 
 impl Claim {
