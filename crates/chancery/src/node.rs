@@ -66,6 +66,9 @@ impl Held {
             }
             tokio::time::sleep(LOOK_EVERY).await;
         };
+        if let Err(error) = nodes::forget_gone(instance).await {
+            tracing::warn!(error = chain(&error), "Could not take away what nodes claimed that are gone");
+        }
         let (stop, stopped) = watch::channel(false);
         let (lose, lost) = watch::channel(false);
         let keeper = tokio::spawn(keep(Arc::clone(instance), claim, stopped, lose));

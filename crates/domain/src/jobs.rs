@@ -39,6 +39,9 @@ pub trait JobWrites {
 
     /// Gives the job back, if `node` has it.
     async fn release_job(&mut self, name: &str, node: NodeId) -> Result<(), StoreError>;
+
+    /// Takes away all claims of nodes (`node:…`) that ended before this moment, if one other than `own` did not.
+    async fn forget_nodes(&mut self, own: &str, before: Timestamp) -> Result<(), StoreError>;
 }
 
 /// Whether this node runs the job `name` for the next `seconds`.

@@ -17,6 +17,9 @@ const REMEMBERED: usize = 12;
 /// For how long after it was made a claim may be lost whole, in seconds.
 const NEW_FOR_SECONDS: i64 = 60;
 
+/// For how long what a node claimed stays once it is gone, in seconds.
+const FORGOTTEN_AFTER_SECONDS: i64 = 30 * 24 * 60 * 60;
+
 /// A node's id, claimed for a process.
 #[derive(Debug, Clone)]
 pub struct Claim {
@@ -43,6 +46,19 @@ pub async fn claim(instance: &Instance, place: [u8; 16]) -> Result<Option<Claim>
     let ours = tx.claim_job(&job, place, now, until).await?;
     tx.commit().await?;
     Ok(ours.then_some(Claim { job, place, made: now, until: vec![until] }))
+}
+
+/// Takes away what nodes claimed that have been gone for a month. If this clock says that of all others, it is wrong, and nothing goes:
+/// who finds its claim gone ends.
+///
+/// # Errors
+///
+/// [`Failure::Store`]; then they stay until the next start of a node.
+pub async fn forget_gone(instance: &Instance) -> Result<(), Failure> {
+    let own = format!("node:{}", instance.node().id);
+    let mut tx = instance.store().begin(TenantId::PLATFORM).await?;
+    tx.forget_nodes(&own, instance.now().plus_seconds(-FORGOTTEN_AFTER_SECONDS)).await?;
+    Ok(tx.commit().await?)
 }
 
 impl Claim {

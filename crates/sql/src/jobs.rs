@@ -61,4 +61,18 @@ impl<D: Driver> JobWrites for Rows<D> {
         .await?;
         Ok(())
     }
+
+    async fn forget_nodes(&mut self, own: &str, before: Timestamp) -> Result<(), StoreError> {
+        self.execute(
+            "DELETE FROM jobs WHERE tenant_id = $1 AND name >= 'node:' AND name < 'node;' AND until < $3
+                AND EXISTS (
+                    SELECT 1 FROM jobs AS other
+                    WHERE other.tenant_id = $1 AND other.name >= 'node:' AND other.name < 'node;' AND other.name <> $2
+                        AND other.until >= $3
+                )",
+            [own.into(), Value::time(before)],
+        )
+        .await?;
+        Ok(())
+    }
 }

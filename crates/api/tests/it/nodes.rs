@@ -3,7 +3,7 @@
 use chancery_domain::{
     Clock as _, TenantId, Timestamp,
     ids::NodeId,
-    nodes::{CLAIMED_FOR_SECONDS, Claim, claim},
+    nodes::{CLAIMED_FOR_SECONDS, Claim, claim, forget_gone},
 };
 
 use crate::app::{Backend, TestApp};
@@ -120,4 +120,34 @@ async fn put_back(app: &TestApp, from: Timestamp, to: Timestamp) {
     let mut tx = app.instance.store().begin(TenantId::PLATFORM).await.unwrap();
     assert!(tx.renew_job(&job, NodeId::from_bytes(HERE), from, to).await.unwrap());
     tx.commit().await.unwrap();
+}
+
+/// Each pod that was killed left a row, and nothing took any away.
+#[tokio::test]
+async fn what_a_node_claimed_that_is_gone_for_a_month_goes() {
+    let app = TestApp::on(Backend::sqlite().await).await;
+    let begun = app.instance.now();
+    let until = |days: i64| begun.plus_seconds(days * 24 * 60 * 60);
+    let is_there = async |node: &str, days: i64| {
+        let mut tx = app.instance.store().begin(TenantId::PLATFORM).await.unwrap();
+        let there = tx.renew_job(node, NodeId::from_bytes(THERE), until(days), until(days)).await.unwrap();
+        tx.commit().await.unwrap();
+        there
+    };
+    let mut ours = claim(&app.instance, HERE).await.unwrap().unwrap();
+    let mut tx = app.instance.store().begin(TenantId::PLATFORM).await.unwrap();
+    for (node, days) in [("node:gone", 1), ("node:away", 3)] {
+        assert!(tx.claim_job(node, NodeId::from_bytes(THERE), begun, until(days)).await.unwrap());
+    }
+    tx.commit().await.unwrap();
+    for (days, left) in [(30, true), (2, false)] {
+        app.clock.advance_seconds(days * 24 * 60 * 60);
+        assert!(ours.renew(&app.instance).await.unwrap());
+        forget_gone(&app.instance).await.unwrap();
+        assert_eq!((is_there("node:gone", 1).await, is_there("node:away", 3).await), (left, true));
+    }
+    // A clock that nobody else's bears out takes nothing away.
+    app.clock.advance_seconds(100 * 24 * 60 * 60);
+    forget_gone(&app.instance).await.unwrap();
+    assert!(is_there("node:away", 3).await);
 }

@@ -82,6 +82,28 @@ pub async fn a_job_is_given_back(store: &impl Backend) {
     }
 }
 
+/// What nodes claimed that are gone is forgotten, and nothing where no other node is known to be there still.
+pub async fn nodes_that_are_gone_are_forgotten(store: &impl Backend) {
+    for (name, now) in [("node:a", NOW), ("node:b", NOW.plus_seconds(100)), ("node;", NOW), ("mode", NOW)] {
+        assert!(claim(store, name, ONE, now).await);
+    }
+    // Each is claimed for 60 seconds.
+    for (own, before, left) in [
+        ("node:b", NOW.plus_seconds(1_000), true),
+        ("node:b", NOW.plus_seconds(100), true),
+        ("node:a", NOW.plus_seconds(60), true),
+        ("node:a", NOW.plus_seconds(61), false),
+    ] {
+        let mut tx = begin(store, TenantId::PLATFORM).await;
+        tx.forget_nodes(own, before).await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(!claim(store, "node:a", TWO, NOW.plus_seconds(59)).await, left, "{own} {before}");
+    }
+    for other in ["node:b", "node;", "mode"] {
+        assert!(!claim(store, other, TWO, NOW.plus_seconds(59)).await, "{other}");
+    }
+}
+
 /// Of many at once exactly one has it.
 pub async fn claims_at_once_give_one_leader(store: &impl Backend) {
     let mut tasks = tokio::task::JoinSet::new();
