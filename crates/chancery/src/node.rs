@@ -66,6 +66,9 @@ impl Held {
             }
             tokio::time::sleep(LOOK_EVERY).await;
         };
+        if let Err(error) = nodes::forget_gone(instance).await {
+            tracing::warn!(error = chain(&error), "Could not take away what nodes claimed that are gone");
+        }
         let (stop, stopped) = watch::channel(false);
         let (lose, lost) = watch::channel(false);
         let keeper = tokio::spawn(keep(Arc::clone(instance), claim, stopped, lose));
@@ -73,11 +76,13 @@ impl Held {
     }
 
     /// Waits until another process has the id.
-    pub async fn lost(&self) {
+    pub fn lost(&self) -> impl Future<Output = ()> + use<> {
         let mut lost = self.lost.clone();
-        if lost.wait_for(|lost| *lost).await.is_err() {
-            // It was given back.
-            std::future::pending::<()>().await;
+        async move {
+            if lost.wait_for(|lost| *lost).await.is_err() {
+                // It was given back.
+                std::future::pending::<()>().await;
+            }
         }
     }
 

@@ -34,8 +34,14 @@ pub trait JobWrites {
         until: Timestamp,
     ) -> Result<bool, StoreError>;
 
+    /// Takes the job `name` for `node` until `until`, if nobody has it, not even one whose time has passed. Whether it did.
+    async fn claim_free_job(&mut self, name: &str, node: NodeId, until: Timestamp) -> Result<bool, StoreError>;
+
     /// Gives the job back, if `node` has it.
     async fn release_job(&mut self, name: &str, node: NodeId) -> Result<(), StoreError>;
+
+    /// Takes away all claims of nodes (`node:…`) that ended before this moment, if one other than `own` did not.
+    async fn forget_nodes(&mut self, own: &str, before: Timestamp) -> Result<(), StoreError>;
 }
 
 /// Whether this node runs the job `name` for the next `seconds`.

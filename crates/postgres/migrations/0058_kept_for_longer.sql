@@ -3,24 +3,31 @@
 
 CREATE INDEX audit_events_retention ON audit_events_kept (tenant_id, idx) WHERE kind = 'audit.retention_changed';
 
--- What this tenant recorded at or after this moment stays.
+-- What this tenant recorded at or after this moment stays. What an event is, its own text says and no column, and only text that is in the
+-- tree is read: whoever serves may put a copy of any event there, under another kind. One that says no months keeps the most.
 CREATE FUNCTION chancery_let_go_before(tenant TEXT) RETURNS BIGINT LANGUAGE plpgsql STABLE
     SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
     whose TEXT COLLATE "C" := tenant;
     bound BIGINT := chancery_let_go_before();
-    kept BIGINT := greatest(
-        (SELECT r.months FROM audit_retention AS r WHERE r.tenant_id = whose),
-        (SELECT substring(e.core FROM '"months":([0-9]{1,4})[,}]')::bigint FROM audit_events_kept AS e
-            WHERE e.tenant_id = whose AND e.kind = 'audit.retention_changed'
-                AND e.idx < (SELECT l.size FROM audit_logs AS l WHERE l.tenant_id = whose)
-                AND EXISTS (
-                    SELECT 1 FROM audit_tiles AS t WHERE t.tenant_id = whose AND t.level = 0 AND t.idx = e.idx / 256
-                        AND substr(t.hashes, (1 + 32 * (e.idx % 256))::int, 32) = sha256('\x00'::bytea || convert_to(e.core, 'UTF8'))
-                )
-            ORDER BY e.idx DESC LIMIT 1)
-    );
+    kept BIGINT := (SELECT r.months FROM audit_retention AS r WHERE r.tenant_id = whose);
+    told TEXT;
 BEGIN
+    FOR told IN
+        SELECT e.core FROM audit_events_kept AS e
+        WHERE e.tenant_id = whose AND e.kind = 'audit.retention_changed'
+            AND e.idx < (SELECT l.size FROM audit_logs AS l WHERE l.tenant_id = whose)
+            AND EXISTS (
+                SELECT 1 FROM audit_tiles AS t WHERE t.tenant_id = whose AND t.level = 0 AND t.idx = e.idx / 256
+                    AND substr(t.hashes, (1 + 32 * (e.idx % 256))::int, 32) = sha256('\x00'::bytea || convert_to(e.core, 'UTF8'))
+            )
+        ORDER BY e.idx DESC
+    LOOP
+        IF told::json ->> 'type' = 'audit.retention_changed' THEN
+            kept := greatest(kept, coalesce((told::json #>> '{detail,months}')::bigint, 1200));
+            EXIT;
+        END IF;
+    END LOOP;
     IF kept IS NULL OR kept <= 72 THEN
         RETURN bound;
     END IF;

@@ -328,10 +328,11 @@ mod as_a_role_that_owns_nothing {
         let moment = "2019-06-15T00:00:00Z".parse().unwrap();
         let said = QueuedEvent {
             kind: "audit.retention_changed".to_owned(),
-            core: r#"{"detail":{"months":1200,"months_before":72}}"#.to_owned(),
+            core: r#"{"detail":{"months":1200,"months_before":72},"type":"audit.retention_changed"}"#.to_owned(),
             ..months::event(OURS, 1, moment)
         };
-        let events = vec![months::event(OURS, 0, moment), said, months::event(OURS, 2, moment)];
+        let mut events: Vec<QueuedEvent> = (0..4).map(|n| months::event(OURS, n, moment)).collect();
+        events[1] = said;
         let logged = months::log(&store, 0, events).await;
         let mut connection = PgConnection::connect(&url).await.unwrap();
         in_tenant(&mut connection, &OURS.to_string()).await;
@@ -363,7 +364,7 @@ mod as_a_role_that_owns_nothing {
         tx.create_log("ours").await.unwrap();
         let hashes: Vec<u8> = logged.iter().flat_map(|logged| logged.leaf_hash).collect();
         tx.put_tile(TileId { level: 0, index: 0 }, &hashes).await.unwrap();
-        tx.advance_log(empty, LogHead { size: 3, root: [1; 32] }).await.unwrap();
+        tx.advance_log(empty, LogHead { size: 4, root: [1; 32] }).await.unwrap();
         tx.commit().await.unwrap();
         for forged in [
             "UPDATE audit_retention SET months = 72",
@@ -371,6 +372,10 @@ mod as_a_role_that_owns_nothing {
             "INSERT INTO audit_events
              SELECT tenant_id, 2, 'evt_01DDC6Y2000000000000000000', recorded_at, kind, actor, resource, outcome, request_id,
                 replace(core, '1200', '72'), leaf_hash FROM audit_events WHERE idx = 1",
+            // And a copy of one that is in the tree, as if it were the newest that says for how long.
+            "INSERT INTO audit_events
+             SELECT tenant_id, idx, event_id, recorded_at, 'audit.retention_changed', actor, resource, outcome, request_id,
+                core, leaf_hash FROM audit_events WHERE idx = 3",
         ] {
             assert_eq!(sqlx::query(forged).execute(&mut connection).await.unwrap().rows_affected(), 1, "{forged}");
         }

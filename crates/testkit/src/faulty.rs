@@ -291,7 +291,9 @@ mod service;
 hand_on!(JobWrites {
     fn claim_job(name: &str, node: NodeId, now: Timestamp, until: Timestamp) -> bool;
     fn renew_job(name: &str, node: NodeId, from: Timestamp, until: Timestamp) -> bool;
+    fn claim_free_job(name: &str, node: NodeId, until: Timestamp) -> bool;
     fn release_job(name: &str, node: NodeId) -> ();
+    fn forget_nodes(own: &str, before: Timestamp) -> ();
 });
 hand_on!(AuditRows {
     fn log_head() -> LogHead;

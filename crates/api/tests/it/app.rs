@@ -129,7 +129,16 @@ impl Backend {
 
     /// SQLite, behind switches that make it fail.
     pub(crate) async fn faulty() -> (Self, Faulty<chancery_sqlite::Sqlite>) {
-        let store = Faulty::new(chancery_sqlite::Sqlite::in_memory().await.unwrap());
+        Self::failing(chancery_sqlite::Sqlite::in_memory().await.unwrap())
+    }
+
+    /// The same in this file.
+    pub(crate) async fn faulty_file(path: &std::path::Path) -> (Self, Faulty<chancery_sqlite::Sqlite>) {
+        Self::failing(chancery_sqlite::Sqlite::open(path).await.unwrap())
+    }
+
+    fn failing(store: chancery_sqlite::Sqlite) -> (Self, Faulty<chancery_sqlite::Sqlite>) {
+        let store = Faulty::new(store);
         let backend = Self { store: Arc::new(store.clone()), directory: Arc::new(store.clone()), database: None };
         (backend, store)
     }

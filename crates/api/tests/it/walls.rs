@@ -631,6 +631,39 @@ async fn however_many_rows_name_nothing_a_look_takes_a_part_and_they_go(mut stag
     assert_eq!(stage.app.outcomes(&stage.clinic.auditor, "record.opened").await.len(), 1);
 }
 
+/// A look that failed began with the same rows again, and what lay behind them stayed open.
+#[tokio::test]
+async fn nothing_waits_for_rows_that_a_look_fails_at() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("chancery.db");
+    let (backend, faulty) = Backend::faulty_file(&path).await;
+    let (app, clinic, tenant) = opened(backend).await;
+    let mut raw = Raw::sqlite(&path).await;
+    app.register_fields(&clinic).await;
+    let open = begun(&app, &clinic.service).await;
+    sequence::sequence(&app.instance, tenant).await.unwrap();
+    // Before it lie as many as are looked at at once, which name nothing and go.
+    let row = |n: u128| format!("('{}', '{}', 'n', 'b', 0)", clinic.id, EventId::from_bytes(n.to_be_bytes()));
+    let rows: Vec<String> = (0..512).map(row).collect();
+    let insert = "INSERT INTO audit_intents (tenant_id, event_id, node_id, boot, opened_at) VALUES ";
+    assert_eq!(raw.run(&format!("{insert}{}", rows.join(", "))).await.unwrap(), 512);
+    app.clock.advance_seconds(3_700);
+
+    faulty.faults().fail_commit(true);
+    close_left(&app.instance, tenant).await.unwrap_err();
+    faulty.faults().fail_commit(false);
+    // The one commit that works now is that of what lies behind.
+    faulty.faults().fail_commits_after(1);
+    assert_eq!(close_left(&app.instance, tenant).await.unwrap(), 1);
+    faulty.faults().fail_commits_after(u64::MAX);
+    let left = format!("SELECT CAST(COUNT(*) AS TEXT) FROM audit_intents WHERE tenant_id = '{}'", clinic.id);
+    assert_eq!(raw.texts(&left).await, [Some("512".to_owned())]);
+    assert_eq!(close_left(&app.instance, tenant).await.unwrap(), 0);
+    assert_eq!(raw.texts(&left).await, [Some("0".to_owned())]);
+    open.give_up();
+    assert_eq!(app.outcomes(&clinic.auditor, "record.opened").await.len(), 1);
+}
+
 /// Its row is all that says that it is open; whoever writes the store can put it back.
 async fn an_intent_that_is_noted_again_has_one_outcome(mut stage: Stage) {
     stage.app.register_fields(&stage.clinic).await;

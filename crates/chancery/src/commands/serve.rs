@@ -1,6 +1,6 @@
 //! Runs the server.
 
-use std::{fs::File, process::ExitCode, sync::Arc};
+use std::{fs::File, pin::pin, process::ExitCode, sync::Arc};
 
 use anyhow::{Context as _, Result, bail};
 use chancery_api::Metrics;
@@ -52,8 +52,15 @@ pub async fn run(flags: Flags) -> Result<ExitCode> {
     let (config, warnings) = load(&flags)?;
     let _logging = telemetry::start(config.log_format, &config.log_level);
     tell(&warnings);
-    let told = told_to_stop()?;
-    let server = Server::start(config).await?;
+    let mut told = pin!(told_to_stop()?);
+    let server = tokio::select! {
+        started = Server::start(config) => started?,
+        // Whoever starts next finds what a killed process leaves.
+        () = &mut told => {
+            tracing::info!("Told to stop before it was ready");
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
     let scheme = if server.config.tls.is_some() { "https" } else { "http" };
     say(format_args!("chancery is ready at {scheme}://{}", server.address()));
     let service = Service::of_environment();
@@ -66,21 +73,25 @@ pub async fn run(flags: Flags) -> Result<ExitCode> {
     }
     service.ready();
     let watching = service.watch();
+    let another = server.is_another();
+    let served = async {
+        told.await;
+        service.stopping();
+        tracing::info!("Draining");
+        server.stop().await;
+    };
     tokio::select! {
-        () = told => {}
+        () = served => {}
         // Nothing more is written, not even that it ends.
-        () = server.is_another() => bail!("another process is this node now: this machine, or its `data_dir`, was copied"),
+        () = another => bail!("another process is this node now: this machine, or its `data_dir`, was copied"),
     }
-    service.stopping();
-    tracing::info!("Draining");
-    server.stop().await;
     if let Some(watching) = watching {
         watching.abort();
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Ends at SIGTERM or SIGINT. From this call on they drain; before, they simply end the process.
+/// Ends at SIGTERM or SIGINT. From this call on they do nothing else; before, they simply end the process.
 ///
 /// # Errors
 ///
@@ -207,10 +218,13 @@ impl Server {
     }
 
     /// Waits until another process is this node.
-    pub async fn is_another(&self) {
-        match &self.node {
-            Some(node) => node.lost().await,
-            None => std::future::pending().await,
+    pub fn is_another(&self) -> impl Future<Output = ()> + use<> {
+        let lost = self.node.as_ref().map(node::Held::lost);
+        async move {
+            match lost {
+                Some(lost) => lost.await,
+                None => std::future::pending().await,
+            }
         }
     }
 

@@ -13,8 +13,11 @@ use crate::{
     time::Timestamp,
 };
 
-/// For how long after an intent its outcome is looked for, in seconds: first where nearly all are, then to the log's end.
-const LOOKED_FOR_SECONDS: [i64; 2] = [10 * 60, i64::MAX];
+/// How much of a log one question reads, in seconds.
+const AT_ONCE_SECONDS: i64 = 2 * 24 * 60 * 60;
+/// For how long after an intent its outcome is looked for, in seconds: first where nearly all are, then where those are that another node
+/// closed, and then for as long as all nodes may have been away.
+const LOOKED_FOR_SECONDS: [i64; 3] = [10 * 60, AT_ONCE_SECONDS, 30 * 24 * 60 * 60];
 
 /// Those of these intents that have an outcome, in the queue or in the tree of the log. What is damaged is none; the scrubber tells of it.
 pub(super) async fn with_outcome(
@@ -28,18 +31,31 @@ pub(super) async fn with_outcome(
         let open = intents.iter().filter(|intent| !ended.contains(&intent.id));
         let open = open.map(|intent| (intent.recorded_at, intent.request)).collect();
         for (span, requests) in spans(open, seconds) {
-            let found: Vec<LoggedEvent> = match view.outcomes(span, &requests).await {
-                Err(StoreError::Damaged(_)) => {
-                    let places = view.outcome_places(span, &requests).await?;
-                    damage::at(view, places).await?.into_iter().flatten().collect()
-                }
-                found => found?,
-            };
-            for outcome in found {
-                if is_in_tree(view, &outcome).await? {
-                    ended.extend(closes(&outcome.event));
-                }
+            for part in parts(span) {
+                ended.extend(logged(view, part, &requests).await?);
             }
+        }
+    }
+    Ok(ended)
+}
+
+/// The intents that outcomes of these requests close, of this part of the log.
+async fn logged(
+    view: &mut dyn View,
+    span: (Timestamp, Timestamp),
+    requests: &[RequestId],
+) -> Result<Vec<EventId>, StoreError> {
+    let found: Vec<LoggedEvent> = match view.outcomes(span, requests).await {
+        Err(StoreError::Damaged(_)) => {
+            let places = view.outcome_places(span, requests).await?;
+            damage::at(view, places).await?.into_iter().flatten().collect()
+        }
+        found => found?,
+    };
+    let mut ended = Vec::new();
+    for outcome in found {
+        if is_in_tree(view, &outcome).await? {
+            ended.extend(closes(&outcome.event));
         }
     }
     Ok(ended)
@@ -67,6 +83,12 @@ pub(super) fn spans(
     spans.collect()
 }
 
+/// What one question each reads, side by side. However many intents there are, and however far apart, none reads more.
+fn parts((from, to): (Timestamp, Timestamp)) -> impl Iterator<Item = (Timestamp, Timestamp)> {
+    let next = move |at: &Timestamp| Some(at.plus_seconds(AT_ONCE_SECONDS)).filter(|next| *next < to);
+    std::iter::successors(Some(from), next).map(move |at| (at, at.plus_seconds(AT_ONCE_SECONDS).min(to)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,5 +103,16 @@ mod tests {
         assert_eq!(spans(three(), 100), expected);
         let whole = [((at(0), Timestamp::from_micros(i64::MAX)), requests(&[1, 2, 3]))];
         assert_eq!(spans(three(), i64::MAX), whole);
+    }
+
+    #[test]
+    fn no_question_reads_more_of_a_log_than_two_days() {
+        let day = |n: i64| Timestamp::from_seconds(n * 24 * 60 * 60);
+        let all = |from: i64, to: i64| parts((day(from), day(to))).collect::<Vec<_>>();
+        assert_eq!(all(1, 2), [(day(1), day(2))]);
+        assert_eq!(all(1, 3), [(day(1), day(3))]);
+        assert_eq!(all(1, 6), [(day(1), day(3)), (day(3), day(5)), (day(5), day(6))]);
+        let last = Timestamp::from_micros(i64::MAX);
+        assert_eq!(parts((last.plus_seconds(-1), last)).count(), 1);
     }
 }

@@ -284,14 +284,18 @@ impl Openings {
         u64::from(MAX_OPEN).saturating_sub(free)
     }
 
-    /// Behind which row the look begins that is made now; the one after it begins with the first again, unless there is more.
-    fn begin_look(&self, tenant: TenantId) -> Option<EventId> {
-        self.looked_at.lock().unwrap_or_else(PoisonError::into_inner).remove(&tenant)
+    /// Behind which row a look begins; with the first if there is none.
+    fn looked_at(&self, tenant: TenantId) -> Option<EventId> {
+        self.looked_at.lock().unwrap_or_else(PoisonError::into_inner).get(&tenant).copied()
     }
 
-    /// There is more behind this row.
-    fn go_on_behind(&self, tenant: TenantId, row: EventId) {
-        self.looked_at.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant, row);
+    /// The next look goes on behind this row, or begins with the first again.
+    fn go_on_behind(&self, tenant: TenantId, row: Option<EventId>) {
+        let mut looked_at = self.looked_at.lock().unwrap_or_else(PoisonError::into_inner);
+        match row {
+            Some(row) => looked_at.insert(tenant, row),
+            None => looked_at.remove(&tenant),
+        };
     }
 
     /// Waits until all that have begun have their outcome. Nothing is opened meanwhile.
@@ -474,8 +478,8 @@ impl Noted {
 
 /// Closes what earlier starts of this node left open in a tenant's log, and what any node did for an hour: nobody knows how it
 /// ended. Each is closed once, whoever else tries and whoever notes it again. An intent that is not in the log yet waits for the next
-/// time; rows that stand for nothing go. Of many rows one look takes a part, and the next goes on behind it: nobody waits for those that
-/// somebody wrote.
+/// time; rows that stand for nothing go. Of many rows one look takes a part, and the next goes on behind it, also where it failed: nobody
+/// waits for those that somebody wrote.
 ///
 /// # Errors
 ///
@@ -487,15 +491,19 @@ pub async fn close_left(instance: &Instance, tenant: TenantId) -> Result<usize, 
         boot: node.boot,
         before: node.boot.made_at(),
         of_any_before: now.plus_seconds(-CLOSED_AFTER_SECONDS),
-        after: instance.openings().begin_look(tenant),
+        after: instance.openings().looked_at(tenant),
         limit: MAX_CLOSED,
     };
     let mut closed = 0;
     for _ in 0..MAX_PAGES {
         let mut view = instance.store().fresh_view(tenant).await?;
         let ids = view.left_intents(&left).await?;
-        let Some(last) = ids.last().copied() else { return Ok(closed) };
-        left.after = Some(last);
+        left.after = ids.last().copied();
+        // Also if one of these fails: those behind it do not wait for it.
+        instance.openings().go_on_behind(tenant, left.after);
+        if ids.is_empty() {
+            break;
+        }
         let oldest = view.raw_queue(1).await?.first().map(|row| Timestamp::from_micros(row.event.recorded_at));
         let queued = oldest.map_or(now, |oldest| oldest.min(now));
         let (mut intents, mut nothing) = (Vec::new(), Vec::new());
@@ -510,9 +518,6 @@ pub async fn close_left(instance: &Instance, tenant: TenantId) -> Result<usize, 
         drop(view);
         nothing.extend(intents.extract_if(.., |intent| ended.contains(&intent.id)).map(|intent| intent.id));
         closed += close(instance, tenant, &intents, &nothing).await?;
-    }
-    if let Some(last) = left.after {
-        instance.openings().go_on_behind(tenant, last);
     }
     Ok(closed)
 }

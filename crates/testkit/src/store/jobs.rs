@@ -54,6 +54,23 @@ pub async fn a_claim_is_renewed_as_it_was_left(store: &impl Backend) {
     assert!(claim(store, "a", TWO, until).await);
 }
 
+/// A job is free before anybody claimed it and after it was given back, and not yet when its time has passed.
+pub async fn a_free_job_is_nobodys(store: &impl Backend) {
+    let until = NOW.plus_seconds(60);
+    for (node, free) in [(ONE, true), (ONE, false), (TWO, false)] {
+        let mut tx = begin(store, TenantId::PLATFORM).await;
+        assert_eq!(tx.claim_free_job("a", node, until).await.unwrap(), free, "{node}");
+        tx.commit().await.unwrap();
+    }
+    assert!(!claim(store, "a", TWO, NOW).await);
+    let mut tx = begin(store, TenantId::PLATFORM).await;
+    tx.release_job("a", ONE).await.unwrap();
+    assert!(tx.claim_free_job("a", TWO, NOW).await.unwrap());
+    tx.commit().await.unwrap();
+    let mut tx = begin(store, TenantId::PLATFORM).await;
+    assert!(!tx.claim_free_job("a", ONE, until).await.unwrap(), "its time has passed, and it is not free");
+}
+
 /// What was given back is anybody's at once; only its holder gives it back.
 pub async fn a_job_is_given_back(store: &impl Backend) {
     assert!(claim(store, "a", ONE, NOW).await);
@@ -62,6 +79,28 @@ pub async fn a_job_is_given_back(store: &impl Backend) {
         tx.release_job("a", node).await.unwrap();
         tx.commit().await.unwrap();
         assert_eq!(claim(store, "a", TWO, NOW).await, node == ONE);
+    }
+}
+
+/// What nodes claimed that are gone is forgotten, and nothing where no other node is known to be there still.
+pub async fn nodes_that_are_gone_are_forgotten(store: &impl Backend) {
+    for (name, now) in [("node:a", NOW), ("node:b", NOW.plus_seconds(100)), ("node;", NOW), ("mode", NOW)] {
+        assert!(claim(store, name, ONE, now).await);
+    }
+    // Each is claimed for 60 seconds.
+    for (own, before, left) in [
+        ("node:b", NOW.plus_seconds(1_000), true),
+        ("node:b", NOW.plus_seconds(100), true),
+        ("node:a", NOW.plus_seconds(60), true),
+        ("node:a", NOW.plus_seconds(61), false),
+    ] {
+        let mut tx = begin(store, TenantId::PLATFORM).await;
+        tx.forget_nodes(own, before).await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(!claim(store, "node:a", TWO, NOW.plus_seconds(59)).await, left, "{own} {before}");
+    }
+    for other in ["node:b", "node;", "mode"] {
+        assert!(!claim(store, other, TWO, NOW.plus_seconds(59)).await, "{other}");
     }
 }
 

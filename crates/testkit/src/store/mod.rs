@@ -132,8 +132,8 @@ macro_rules! store_conformance {
                 uses_are_counted,
             ],
             jobs: [
-                one_node_has_a_job, a_claim_is_renewed, a_claim_is_renewed_as_it_was_left, a_job_is_given_back, claims_at_once_give_one_leader,
-                only_the_platform_has_jobs,
+                one_node_has_a_job, a_claim_is_renewed, a_claim_is_renewed_as_it_was_left, a_free_job_is_nobodys, a_job_is_given_back, claims_at_once_give_one_leader,
+                only_the_platform_has_jobs, nodes_that_are_gone_are_forgotten,
             ],
             roots: [
                 versions_read_back, one_version_is_active, states_move_by_compare_and_swap, every_tenant_holds_the_active_version,
