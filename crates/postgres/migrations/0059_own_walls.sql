@@ -1,8 +1,8 @@
 -- Whether something may go is asked of itself, and of nothing that whoever serves can put beside it (ADR 0044). He may add an event under
 -- the id of another one, in the table of what is kept or behind the end of the log; and he chooses whose rows a statement sees.
 
--- As before (0058). An id says when it was made, and so how old the event is whose personal part it names, whatever another row of that id
--- says. And none of them may be held.
+-- As before (0056), by the tenant's own time (0058). An id says when it was made, and so how old the event is whose personal part it
+-- names, whatever another row of that id says. And none of them may be held.
 CREATE OR REPLACE FUNCTION chancery_sealed_only_purged() RETURNS trigger LANGUAGE plpgsql
     SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
@@ -29,8 +29,8 @@ BEGIN
 END;
 $$;
 
--- As before (0058). This look comes after the statement, which may have changed whose rows are seen: of another tenant's events none would
--- be found young.
+-- As before (0056), by the tenant's own time (0058). This look comes after the statement, which may have changed whose rows are seen: of
+-- another tenant's events none would be found young.
 CREATE OR REPLACE FUNCTION chancery_references_let_go() RETURNS trigger LANGUAGE plpgsql
     SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
